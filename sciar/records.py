@@ -1,0 +1,179 @@
+"""The structures that flow between readers, tokenizers, the engine, writers and metrics.
+
+Conventions: lengths in angstrom, angles in degrees; a lattice is a 3x3 matrix whose ROWS are the
+vectors a, b, c; fractional coordinates are rows, ``cartesian = frac @ lattice``; indices start at 0.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sciar.errors import RecordError
+
+if TYPE_CHECKING:
+    from pymatgen.core import Structure as PymatgenStructure
+    from rdkit.Chem import Mol
+
+
+@dataclass(frozen=True, eq=False)
+class Crystal:
+    """A periodic structure with full occupancy.
+
+    Attributes:
+        lattice: (3, 3) float64, rows are vectors, angstrom.
+        species: n element symbols.
+        frac: (n, 3) float64 fractional coordinates, not necessarily wrapped.
+    """
+
+    lattice: np.ndarray
+    species: tuple[str, ...]
+    frac: np.ndarray
+
+    def __post_init__(self) -> None:
+        lattice = np.asarray(self.lattice, dtype=np.float64)
+        frac = np.asarray(self.frac, dtype=np.float64).reshape(-1, 3)
+        object.__setattr__(self, "lattice", lattice)
+        object.__setattr__(self, "frac", frac)
+        object.__setattr__(self, "species", tuple(self.species))
+        if lattice.shape != (3, 3):
+            raise RecordError(f"a lattice is a 3x3 matrix, got shape {lattice.shape}", field="lattice")
+        if not np.isfinite(lattice).all():
+            raise RecordError("the lattice holds NaN or infinite numbers", field="lattice")
+        if abs(np.linalg.det(lattice)) < 1e-6:
+            raise RecordError("the lattice is singular (zero volume)", field="lattice")
+        if not self.species:
+            raise RecordError("the structure has no atoms", field="species")
+        if len(frac) != len(self.species):
+            raise RecordError(
+                f"{len(self.species)} atoms but {len(frac)} coordinates", field="frac"
+            )
+        if not np.isfinite(frac).all():
+            raise RecordError("the coordinates hold NaN or infinite numbers", field="frac")
+
+    def __len__(self) -> int:
+        return len(self.species)
+
+    @property
+    def composition(self) -> Counter[str]:
+        """Element symbol -> number of atoms in the cell."""
+        return Counter(self.species)
+
+    @property
+    def volume(self) -> float:
+        """Cell volume in cubic angstrom."""
+        return float(abs(np.linalg.det(self.lattice)))
+
+    def to_pymatgen(self) -> PymatgenStructure:
+        """As a pymatgen ``Structure``."""
+        from pymatgen.core import Lattice, Structure
+
+        return Structure(Lattice(self.lattice), list(self.species), self.frac)
+
+    @classmethod
+    def from_pymatgen(cls, structure: PymatgenStructure) -> Crystal:
+        """From a pymatgen ``Structure``; disordered sites raise :class:`RecordError`."""
+        if not structure.is_ordered:
+            raise RecordError("the structure has partial occupancies", field="species")
+        species = tuple(site.specie.symbol for site in structure)  # type: ignore[union-attr]
+        return cls(structure.lattice.matrix, species, structure.frac_coords)
+
+
+@dataclass(frozen=True, eq=False)
+class Molecule:
+    """A molecule with coordinates and, where known, its graph.
+
+    Attributes:
+        symbols: n element symbols, hydrogens included if the source has them.
+        positions: (n, 3) float64, angstrom; ``None`` when only the graph is known.
+        smiles: SMILES of the graph, or ``None`` if only a point cloud is known.
+        mol: RDKit molecule whose atom order is that of ``symbols``, or ``None``.
+        charge: total charge in elementary charges.
+    """
+
+    symbols: tuple[str, ...]
+    positions: np.ndarray | None
+    smiles: str | None = None
+    mol: Mol | None = None
+    charge: int = 0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "symbols", tuple(self.symbols))
+        if self.positions is not None:
+            positions = np.asarray(self.positions, dtype=np.float64).reshape(-1, 3)
+            object.__setattr__(self, "positions", positions)
+            if len(positions) != len(self.symbols):
+                raise RecordError(
+                    f"{len(self.symbols)} atoms but {len(positions)} coordinates",
+                    field="positions",
+                )
+            if not np.isfinite(positions).all():
+                raise RecordError("the coordinates hold NaN or infinite numbers", field="positions")
+        if not self.symbols:
+            raise RecordError("the molecule has no atoms", field="symbols")
+
+    def __len__(self) -> int:
+        return len(self.symbols)
+
+    def to_rdkit(self) -> Mol:
+        """As an RDKit ``Mol``; with a conformer when positions are known.
+
+        Without a known graph the molecule has atoms and a conformer but no bonds.
+        """
+        from rdkit import Chem
+        from rdkit.Geometry import Point3D
+
+        if self.mol is not None:
+            mol = Chem.Mol(self.mol)
+        else:
+            editable = Chem.RWMol()
+            for symbol in self.symbols:
+                editable.AddAtom(Chem.Atom(symbol))
+            mol = editable.GetMol()
+        if self.positions is not None:
+            conformer = Chem.Conformer(mol.GetNumAtoms())
+            for i, xyz in enumerate(self.positions):
+                conformer.SetAtomPosition(i, Point3D(*map(float, xyz)))
+            conformer.Set3D(True)
+            mol.RemoveAllConformers()
+            mol.AddConformer(conformer, assignId=True)
+        return mol
+
+    @classmethod
+    def from_rdkit(cls, mol: Mol, smiles: str | None = None) -> Molecule:
+        """From an RDKit ``Mol``: its first conformer, its atom order, its graph."""
+        from rdkit import Chem
+
+        positions = mol.GetConformer().GetPositions() if mol.GetNumConformers() else None
+        return cls(
+            symbols=tuple(a.GetSymbol() for a in mol.GetAtoms()),
+            positions=positions,
+            smiles=smiles if smiles is not None else Chem.MolToSmiles(Chem.RemoveHs(mol)),
+            mol=mol,
+            charge=Chem.GetFormalCharge(mol),
+        )
+
+
+Structure = Crystal | Molecule
+
+
+@dataclass(frozen=True, eq=False)
+class Record:
+    """One structure of a data set, with the identity that travels with it to the output.
+
+    Attributes:
+        id: identifier, unique within its source.
+        structure: the structure itself.
+        properties: property name -> value (number or text).
+        source: file it came from.
+        index: position in that file, from 0.
+    """
+
+    id: str
+    structure: Structure
+    properties: dict[str, Any] = field(default_factory=dict)
+    source: str = ""
+    index: int = 0
