@@ -1,0 +1,106 @@
+"""CSV with a ``cif`` column (as CDVAE's sets) or a ``smiles`` column; the rest is properties."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator
+from functools import partial
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+from sciar.datasets.formats import cif
+from sciar.datasets.formats.entry import Built, Entry
+from sciar.datasets.formats.graphs import molecule_from_smiles
+from sciar.datasets.formats.smiles import smiles_of
+from sciar.datasets.formats.text import lines, plain, value
+from sciar.errors import RecordError, UsageError
+from sciar.records import Crystal, Record
+
+_ID_COLUMNS = ("material_id", "id", "mol_id", "name")
+_STRUCTURE_COLUMNS = ("cif", "smiles")
+_MAX_CELL = 64 * 1024 * 1024
+
+
+def read(path: Path) -> Iterator[Entry]:
+    """One entry per row.
+
+    Raises:
+        UsageError: no ``cif`` or ``smiles`` column.
+    """
+    csv.field_size_limit(_MAX_CELL)
+    # Bad bytes survive as surrogates until their own row is built, so they spoil that row only.
+    text = (line.decode("utf-8", "surrogateescape") for line in lines(path))
+    first = next(text, "").removeprefix("\ufeff")
+    rows = csv.reader(chain([first], text))
+    header = [name.strip() for name in next(rows, [])]
+    lowered = [name.lower() for name in header]
+    if not any(column in lowered for column in _STRUCTURE_COLUMNS):
+        raise UsageError(
+            f"{path}: no column named 'cif' (crystals) or 'smiles' (molecules); found "
+            f"{', '.join(header) or 'no header'}"
+        )
+    id_column = next((lowered.index(c) for c in _ID_COLUMNS if c in lowered), None)
+    for row in _rows(rows):
+        if isinstance(row, RecordError):
+            yield Entry.failed(row)
+        elif any(cell.strip() for cell in row):
+            identifier = _cell(row, id_column).strip()
+            clean = identifier.encode("utf-8", "replace").decode("utf-8")
+            yield Entry(clean or None, partial(_build, header, row, id_column))
+
+
+def _rows(rows: Iterator[list[str]]) -> Iterator[list[str] | RecordError]:
+    while True:
+        try:
+            yield next(rows)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            yield RecordError(f"the row is malformed: {error}")
+
+
+def _cell(row: list[str], column: int | None) -> str:
+    return row[column] if column is not None and column < len(row) else ""
+
+
+def _build(header: list[str], row: list[str], id_column: int | None) -> Built:
+    if len(row) != len(header):
+        raise RecordError(f"{len(header)} columns in the header but {len(row)} in the row")
+    for name, cell in zip(header, row, strict=True):
+        if any("\udc80" <= character <= "\udcff" for character in cell):
+            raise RecordError("the text is not UTF-8; convert the file", field=name)
+    cells = {name: cell for name, cell in zip(header, row, strict=True) if name}
+    lowered = {name.lower(): name for name in cells}
+    skipped = {header[id_column]} if id_column is not None else set[str]()
+    skipped |= {lowered[column] for column in _STRUCTURE_COLUMNS if column in lowered}
+    properties = {n: value(c) for n, c in cells.items() if n not in skipped and c.strip()}
+    if "cif" in lowered:
+        return cif.crystal_from_cif(cells[lowered["cif"]]), properties
+    return molecule_from_smiles(cells[lowered["smiles"]].strip()), properties
+
+
+def row_of(record: Record) -> dict[str, Any]:
+    """Columns of one record: id, the structure, its properties.
+
+    Raises:
+        RecordError: a molecule without a graph.
+    """
+    crystal = isinstance(record.structure, Crystal)
+    if crystal:
+        bare = Record(record.id, record.structure)
+        fixed = {"material_id": record.id, "cif": cif.dump(bare)}
+    else:
+        fixed = {"id": record.id, "smiles": smiles_of(record)}
+    return {**fixed, **{k: v for k, v in plain(record.properties).items() if k not in fixed}}
+
+
+def dump_table(rows: list[dict[str, Any]]) -> str:
+    """The whole table; its columns are those of all rows in order of appearance."""
+    columns = list(dict.fromkeys(key for row in rows for key in row))
+    out = io.StringIO()
+    writer = csv.DictWriter(out, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return out.getvalue()

@@ -1,0 +1,216 @@
+"""Write records to files: ``write`` for a batch, ``open_writer`` for one record at a time.
+
+Files are written under a temporary name and renamed when complete. If the work is interrupted
+(exception, Ctrl-C) the finished records are kept: the file is closed and renamed. If the file
+itself cannot be written (no space, no permission) nothing is left behind and a UsageError names it.
+"""
+
+from __future__ import annotations
+
+import gzip
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any, Protocol, cast
+
+from sciar.datasets.formats import cif, jsonl, poscar, sdf, smiles, table, xyz
+from sciar.errors import UsageError
+from sciar.records import Record, Structure
+
+_DUMPS: dict[str, Callable[[Record], str]] = {
+    "jsonl": lambda record: jsonl.dump(record) + "\n",
+    "cif": cif.dump,
+    "poscar": poscar.dump,
+    "xyz": xyz.dump,
+    "sdf": sdf.dump,
+    "smiles": smiles.dump,
+}
+FORMATS = (*_DUMPS, "csv")
+_EXTENSIONS = {
+    ".jsonl": "jsonl", ".json": "jsonl", ".cif": "cif", ".vasp": "poscar", ".xyz": "xyz",
+    ".extxyz": "xyz", ".sdf": "sdf", ".smi": "smiles", ".smiles": "smiles", ".txt": "smiles",
+    ".csv": "csv",
+}  # fmt: skip
+_FOLDER_SUFFIX = {"cif": ".cif", "poscar": ".vasp", "xyz": ".xyz", "sdf": ".sdf"}
+
+
+class Writer(Protocol):
+    """What :func:`open_writer` hands out."""
+
+    def add(self, item: Record | Structure) -> None:
+        """Write one record; :class:`RecordError` if the format cannot hold it."""
+
+
+def write(
+    items: Iterable[Record | Structure], path: str | Path, *, format: str | None = None
+) -> int:
+    """Write records or bare structures; returns how many.
+
+    Args:
+        items: records; a bare structure gets its position as id.
+        path: the extension chooses the format (``.gz`` compresses); an existing folder or a name
+            ending in ``/`` gets one file per structure (CIF unless ``format`` says otherwise).
+        format: one of ``FORMATS``, if the extension does not say.
+
+    Raises:
+        UsageError: unknown format, or the file cannot be written.
+        RecordError: the format cannot hold a record; those before it are kept.
+    """
+    count = 0
+    with open_writer(path, format=format) as writer:
+        for item in items:
+            writer.add(item)
+            count += 1
+    return count
+
+
+@contextmanager
+def open_writer(path: str | Path, *, format: str | None = None) -> Iterator[Writer]:
+    """A context whose ``add(record)`` writes one record; see :func:`write` for the arguments."""
+    folder = str(path).endswith(("/", os.sep)) or Path(path).is_dir()
+    path = Path(path)
+    name = _format(path, format, folder)
+    writer: _FolderWriter | _FileWriter | _TableWriter
+    try:
+        if folder:
+            writer = _FolderWriter(path, name)
+        else:
+            writer = _TableWriter(path) if name == "csv" else _FileWriter(path, _DUMPS[name])
+    except OSError as error:
+        raise _unwritable(path, error) from error
+    try:
+        yield writer
+    except UsageError as error:
+        if isinstance(error.__cause__, OSError):
+            writer.discard()
+        else:
+            writer.close()
+        raise
+    except BaseException:
+        writer.close()
+        raise
+    writer.close()
+
+
+def _format(path: Path, format: str | None, folder: bool) -> str:
+    suffix = Path(path.name.lower().removesuffix(".gz")).suffix
+    name = format or ("cif" if folder else _EXTENSIONS.get(suffix))
+    known = _FOLDER_SUFFIX if folder else FORMATS
+    if name is None or name not in known:
+        raise UsageError(
+            f"{path}: cannot write {format or suffix or 'a file without extension'}; "
+            f"known formats: {', '.join(known)}"
+        )
+    return name
+
+
+def _unwritable(path: Path, error: OSError) -> UsageError:
+    reason = error.strerror or str(error)
+    return UsageError(f"{path}: cannot be written ({reason}); free space or choose another place")
+
+
+def _as_record(item: Record | Structure, index: int) -> Record:
+    return item if isinstance(item, Record) else Record(f"structure_{index}", item, index=index)
+
+
+class _FileWriter:
+    """Appends text to a temporary file beside the target."""
+
+    def __init__(self, path: Path, dump: Callable[[Record], str]) -> None:
+        self._path, self._dump, self._count = path, dump, 0
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        self._raw = self._temporary.open("wb")
+        self._stream = cast("IO[bytes]", self._raw)
+        if path.suffix == ".gz":  # mtime 0: the same records give the same bytes
+            self._stream = cast(
+                "IO[bytes]", gzip.GzipFile(filename="", mode="wb", fileobj=self._raw, mtime=0)
+            )
+
+    def add(self, item: Record | Structure) -> None:
+        text = self._dump(_as_record(item, self._count))
+        self._count += 1
+        self.put(text)
+
+    def put(self, text: str) -> None:
+        try:
+            self._stream.write(text.encode("utf-8"))
+        except OSError as error:
+            raise _unwritable(self._path, error) from error
+
+    def close(self) -> None:
+        try:
+            self._stream.close()
+            self._raw.close()
+            os.replace(self._temporary, self._path)
+        except OSError as error:
+            self.discard()
+            raise _unwritable(self._path, error) from error
+
+    def discard(self) -> None:
+        for stream in (self._stream, self._raw):
+            try:
+                stream.close()
+            except OSError:
+                continue  # the disk is full: what the buffer holds is thrown away with the file
+        self._temporary.unlink(missing_ok=True)
+
+
+class _TableWriter:
+    """Keeps rows until the end, as the columns are known only then."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = _FileWriter(path, lambda record: "")
+        self._rows: list[dict[str, Any]] = []
+
+    def add(self, item: Record | Structure) -> None:
+        self._rows.append(table.row_of(_as_record(item, len(self._rows))))
+
+    def close(self) -> None:
+        try:
+            if self._rows:
+                self._file.put(table.dump_table(self._rows))
+        except UsageError:
+            self._file.discard()
+            raise
+        self._file.close()
+
+    def discard(self) -> None:
+        self._file.discard()
+
+
+class _FolderWriter:
+    """One file per structure, named after the id."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self._folder, self._name, self._count = folder, name, 0
+        self._taken: set[str] = set()
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def add(self, item: Record | Structure) -> None:
+        record = _as_record(item, self._count)
+        text = _DUMPS[self._name](record)
+        self._count += 1
+        file = _FileWriter(self._folder / self._free_name(record.id), _DUMPS[self._name])
+        try:
+            file.put(text)
+        except UsageError:
+            file.discard()
+            raise
+        file.close()
+
+    def _free_name(self, id: str) -> str:
+        stem = re.sub(r"[^\w.+-]", "_", id).strip(".")[:100] or "structure"
+        name, number = stem, 2
+        while name.lower() in self._taken:  # some file systems ignore case
+            name, number = f"{stem}-{number}", number + 1
+        self._taken.add(name.lower())
+        return name + _FOLDER_SUFFIX[self._name]
+
+    def close(self) -> None:
+        """Every file is complete already."""
+
+    def discard(self) -> None:
+        """Files written before the failure are complete and stay."""
