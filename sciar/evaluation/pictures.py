@@ -22,6 +22,7 @@ BOND_TOLERANCE = 1.15
 MAX_COORDINATION = 8
 """Atoms with more neighbours (close packing, large cations) are drawn without sticks."""
 MAX_BALLS = 700
+_SOFTENED = {"#000000": "currentColor", "#0000FF": "#4a78e8", "#FF0000": "#e0423a"}
 _EDGE = 0.03  # fractional distance to a face below which the atom on the opposite face is shown too
 
 
@@ -144,8 +145,11 @@ def depiction_svg(molecule: Molecule, *, width: int = 320, height: int = 280) ->
     rdMolDraw2D.PrepareAndDrawMolecule(drawer, mol, kekulize=kekulize)
     drawer.FinishDrawing()
     svg = re.sub(r"<\?xml.*?\?>|<!--.*?-->|\s+xmlns:\w+='[^']*'", "", drawer.GetDrawingText())
-    # Black follows the colour of the page's text, so that the picture also works on a dark page.
-    return re.sub(r"\n\s*", " ", svg).replace("#000000", "currentColor").strip()
+    # Black follows the colour of the page's text, and RDKit's pure blue and red are softened:
+    # the picture must be legible on a light and on a dark page.
+    for theirs, ours in _SOFTENED.items():
+        svg = svg.replace(theirs, ours)
+    return re.sub(r"\n\s*", " ", svg).strip()
 
 
 def _check_style(style: str) -> None:
