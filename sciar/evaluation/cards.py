@@ -68,14 +68,23 @@ def crystal_facts(crystal: Crystal) -> dict[str, str]:
 
 def molecule_facts(molecule: Molecule) -> dict[str, str]:
     """SMILES, formula, mass and size of a molecule, as text."""
-    from ase.data import atomic_masses, atomic_numbers
-
-    mass = sum(float(atomic_masses[atomic_numbers[s]]) for s in molecule.symbols)
     facts = {"SMILES": molecule.smiles} if molecule.smiles else {}
-    facts |= {"mass": f"{mass:.2f} u", "atoms": str(len(molecule))}
+    facts |= {"mass": f"{_mass(molecule):.2f} u", "atoms": str(len(molecule))}
     if molecule.charge:
         facts["charge"] = f"{molecule.charge:+d}"
     return facts
+
+
+def _mass(molecule: Molecule) -> float:
+    """In atomic mass units, with the hydrogens that a graph implies."""
+    if molecule.mol is not None:
+        from rdkit.Chem.Descriptors import MolWt
+
+        molecule.mol.UpdatePropertyCache(strict=False)
+        return float(MolWt(molecule.mol))
+    from ase.data import atomic_masses, atomic_numbers
+
+    return sum(float(atomic_masses[atomic_numbers[s]]) for s in molecule.symbols)
 
 
 def _space_group(crystal: Crystal) -> str:
@@ -95,6 +104,11 @@ def _space_group(crystal: Crystal) -> str:
 
 def _hill(molecule: Molecule) -> str:
     """Formula in Hill's order: carbon, hydrogen, then the alphabet."""
+    if molecule.mol is not None:
+        from rdkit.Chem.rdMolDescriptors import CalcMolFormula
+
+        molecule.mol.UpdatePropertyCache(strict=False)
+        return str(CalcMolFormula(molecule.mol))
     counts: dict[str, int] = {}
     for symbol in molecule.symbols:
         counts[symbol] = counts.get(symbol, 0) + 1
