@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from sciar.errors import RecordError
 from sciar.evaluation.pictures import depiction_svg, structure_svg
 from sciar.evaluation.report import Card
 from sciar.records import Crystal, Molecule
+
+if TYPE_CHECKING:
+    from rdkit.Chem import Mol
 
 _log = logging.getLogger(__name__)
 SYMMETRY_PRECISION = 0.1
@@ -78,13 +82,21 @@ def molecule_facts(molecule: Molecule) -> dict[str, str]:
 def _mass(molecule: Molecule) -> float:
     """In atomic mass units, with the hydrogens that a graph implies."""
     if molecule.mol is not None:
-        from rdkit.Chem.Descriptors import MolWt
+        from rdkit.Chem import Descriptors
 
-        molecule.mol.UpdatePropertyCache(strict=False)
-        return float(MolWt(molecule.mol))
+        return float(Descriptors.MolWt(_ready(molecule.mol)))  # type: ignore[attr-defined]
     from ase.data import atomic_masses, atomic_numbers
 
     return sum(float(atomic_masses[atomic_numbers[s]]) for s in molecule.symbols)
+
+
+def _ready(mol: Mol) -> Mol:
+    """A copy whose implied hydrogens are counted, whether or not the valences make sense."""
+    from rdkit import Chem
+
+    copy = Chem.Mol(mol)
+    copy.UpdatePropertyCache(strict=False)
+    return copy
 
 
 def _space_group(crystal: Crystal) -> str:
@@ -107,8 +119,7 @@ def _hill(molecule: Molecule) -> str:
     if molecule.mol is not None:
         from rdkit.Chem.rdMolDescriptors import CalcMolFormula
 
-        molecule.mol.UpdatePropertyCache(strict=False)
-        return str(CalcMolFormula(molecule.mol))
+        return str(CalcMolFormula(_ready(molecule.mol)))
     counts: dict[str, int] = {}
     for symbol in molecule.symbols:
         counts[symbol] = counts.get(symbol, 0) + 1
