@@ -50,8 +50,9 @@ def write(
 
     Args:
         items: records; a bare structure gets its position as id.
-        path: the extension chooses the format (``.gz`` compresses); an existing folder or a name
-            ending in ``/`` gets one file per structure (CIF unless ``format`` says otherwise).
+        path: the extension chooses the format (``.gz`` compresses); a folder, a name ending
+            in ``/`` or one without extension gets one file per structure (CIF unless ``format``
+            says otherwise).
         format: one of ``FORMATS``, if the extension does not say.
 
     Raises:
@@ -69,8 +70,9 @@ def write(
 @contextmanager
 def open_writer(path: str | Path, *, format: str | None = None) -> Iterator[Writer]:
     """A context whose ``add(record)`` writes one record; see :func:`write` for the arguments."""
-    folder = str(path).endswith(("/", os.sep)) or Path(path).is_dir()
+    slash = str(path).endswith(("/", os.sep))
     path = Path(path)
+    folder = slash or path.is_dir() or (not path.suffix and format is None)
     name = _format(path, format, folder)
     writer: _FolderWriter | _FileWriter | _TableWriter
     try:

@@ -1,9 +1,10 @@
 """CIF: files of one or more ``data_`` blocks, folders of them, and the ``cif`` column of tables.
 
-Parsed and written by pymatgen. Checks of our own: a block whose atoms do not add up to its declared
-formula is reported as truncated. Written blocks are P 1, keep the order of the atoms, hold the id
-as ``_sciar_id`` and the properties as ``_sciar_*`` items; orientation is lost, as CIF has cell
-lengths and angles only (IUCr core dictionary 2.4).
+Parsed and written by pymatgen; blocks without symmetry are built in ``cif_p1``. A check of our own:
+a block whose atoms do not add up to its declared formula is reported as truncated. Written blocks
+are P 1, keep the order of the atoms, hold the id as ``_sciar_id`` and the properties as
+``_sciar_*`` items; orientation is lost, as CIF has cell lengths and angles only (IUCr core
+dictionary 2.4).
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from sciar.datasets.formats.cif_p1 import crystal_of_block
 from sciar.datasets.formats.elements import checked_symbols
 from sciar.datasets.formats.entry import Built, Entry
 from sciar.datasets.formats.text import decode, open_bytes, plain, value
@@ -69,13 +71,24 @@ def crystal_from_cif(text: str) -> Crystal:
     Raises:
         RecordError: truncated or malformed, partial occupancy, unknown element, no coordinates.
     """
-    from pymatgen.io.cif import CifParser
-
     if "_atom_site_" not in text:
         raise RecordError("coordinates missing: no atom sites (truncated?)", field="cif")
+    crystal = _parsed(text)
+    checked_symbols(crystal.species, "cif")
+    _check_formula(text, crystal)
+    return crystal
+
+
+def _parsed(text: str) -> Crystal:
+    from pymatgen.io.cif import CifFile, CifParser
+
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
+            blocks = list(CifFile.from_str(text).data.values())
+            crystal = crystal_of_block(blocks[0].data)
+            if crystal is not None:
+                return crystal
             parser = CifParser.from_str(text, check_cif=False)
             structures = parser.parse_structures(primitive=False, on_error="raise")
         # pymatgen signals malformed text with these types, depending on where it is cut.
@@ -95,10 +108,7 @@ def crystal_from_cif(text: str) -> Crystal:
         raise RecordError(
             "partial occupancy; use an ordered approximation of the structure", field="cif"
         )
-    crystal = Crystal.from_pymatgen(structure)
-    checked_symbols(crystal.species, "cif")
-    _check_formula(text, crystal)
-    return crystal
+    return Crystal.from_pymatgen(structure)
 
 
 def _reason(error: Exception, caught: list[warnings.WarningMessage]) -> str:
@@ -121,7 +131,8 @@ def _check_formula(text: str, crystal: Crystal) -> None:
     units = re.search(r"^_cell_formula_units_Z[ \t]+(\d+)", text, re.MULTILINE)
     ratios = {actual.get(symbol, 0) / count for symbol, count in declared.items() if count}
     wrong = set(actual) != set(declared) or len(ratios) > 1
-    if wrong or (units and ratios and ratios != {float(units.group(1))}):
+    # The dictionary counts the sum per formula unit (times Z), pymatgen writes that of the cell.
+    if wrong or (units and ratios and not ratios <= {1.0, float(units.group(1))}):
         raise RecordError(
             f"the atoms add up to {dict(crystal.composition)} but the formula says {formula!r}"
             f"{' x ' + units.group(1) if units else ''}; the atom list may be truncated",

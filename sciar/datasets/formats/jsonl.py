@@ -114,6 +114,8 @@ def _sites(row: dict[str, Any]) -> tuple[list[Any], list[Any]]:
 
 def _crystal(row: dict[str, Any], lattice: Any, species: Any, frac: Any) -> Crystal:
     symbols = checked_symbols(species)
+    if not symbols:
+        raise RecordError("the structure has no atoms", field="species")
     _check_count(row, len(symbols))
     return Crystal(array(lattice, (3, 3), "lattice"), symbols, _rows(frac, len(symbols), "frac"))
 

@@ -10,6 +10,7 @@ Cv`` instead of ``u0 u298 h298 g298 cv``.
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -19,6 +20,7 @@ from sciar.datasets.formats.entry import Built, Entry
 from sciar.datasets.formats.text import value
 from sciar.errors import UsageError
 
+_FOOTER = re.compile(r"[a-z]{5,}\Z")
 _NAMES = {"u0": "U0", "u298": "U", "h298": "H", "g298": "G", "cv": "Cv"}
 
 
@@ -50,11 +52,15 @@ def _paired(
 
 
 def _uncharacterized(path: Path) -> set[int]:
-    """1-based numbers of the molecules in the list; header and footer lines are not numbers."""
+    """1-based numbers of the molecules in the list.
+
+    Entries are ``number SMILES ...``; the footer ``3054 compounds`` looks similar but is none.
+    """
     if not path.exists():
         return set()
     words = [line.split() for line in path.read_text(encoding="utf-8").splitlines()]
-    return {int(line[0]) for line in words if len(line) > 1 and line[0].isdigit()}
+    entries = [line for line in words if len(line) > 1 and line[0].isdigit()]
+    return {int(line[0]) for line in entries if not _FOOTER.match(line[1])}
 
 
 def _build(entry: Entry, row: dict[str, str]) -> Built:
