@@ -1,0 +1,151 @@
+"""From named data to packed batches: the LightningDataModule of every recipe."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+
+import lightning as L
+
+from sciar.datasets.batching import PackedLoader
+from sciar.datasets.molecule_graph import perceive
+from sciar.datasets.readers import read_all
+from sciar.datasets.registry import resolve
+from sciar.datasets.tokens import TokenCache, cached
+from sciar.errors import RecordError, UsageError
+from sciar.records import Molecule, Record
+from sciar.tokenization.base import LayoutTokenizer
+
+
+class StructureData(L.LightningDataModule):
+    """Structures of one or several sources, tokenized, cached and packed.
+
+    Args:
+        train: data set names (see ``sciar data``) or paths, used with the split ``train``.
+        tokenizer: turns structures into token sequences; its statistics are fitted on ``train``.
+        val: names or paths of validation data; names use the split ``val``. Default: as ``train``.
+        test: likewise for testing.
+        batch_tokens: tokens a training batch, over all processes.
+        copies: augmented encodings of each record (1: no augmentation).
+        limit: use only the first records of each source (for trials).
+        graphs: perceive bonds of molecules that come without.
+        cache: folder for token caches; ``None`` keeps them in memory.
+        seed: of shuffling and augmentation.
+    """
+
+    def __init__(
+        self,
+        train: list[str],
+        tokenizer: LayoutTokenizer,
+        val: list[str] | None = None,
+        test: list[str] | None = None,
+        batch_tokens: int = 2048,
+        copies: int = 1,
+        limit: int | None = None,
+        graphs: bool = False,
+        cache: str | None = None,
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        self.sources = {"train": train, "val": val or train, "test": test or val or train}
+        self.tokenizer, self.batch_tokens, self.copies = tokenizer, batch_tokens, copies
+        self.limit, self.graphs, self.seed = limit, graphs, seed
+        self.cache_folder = Path(cache) if cache else None
+        self._loader: PackedLoader | None = None
+
+    @cached_property
+    def train_records(self) -> list[Record]:
+        """Records of the training split."""
+        return self.records("train")
+
+    @cached_property
+    def fitted_tokenizer(self) -> LayoutTokenizer:
+        """The tokenizer with statistics of the training data; what the model is built for."""
+        usable = []
+        for record in self.train_records:
+            try:
+                self.tokenizer.encode(record.structure)
+                usable.append(record.structure)
+            except RecordError:
+                continue
+            if len(usable) >= 5000:
+                break
+        if not usable:
+            self.encoded("train", self.train_records)
+        self.tokenizer.fit_statistics(usable)
+        return self.tokenizer
+
+    def records(self, split: str) -> list[Record]:
+        """Readable records of a split, with a warning that counts the others.
+
+        Raises:
+            UsageError: if there is none.
+        """
+        found: list[Record] = []
+        failed: list[str] = []
+        for source in self.sources[split]:
+            path = Path(source) if Path(source).exists() else resolve(source, split)
+            records, failures = read_all(path)
+            failed += [str(f.error) for f in failures]
+            found += self._prepared(records[: self.limit], failed)
+        if not found:
+            raise UsageError(f"{split}: no usable record in {self.sources[split]}: {failed[:1]}")
+        if failed:
+            warnings.warn(
+                f"{split}: {len(failed)} records skipped; first: {failed[0]}", stacklevel=2
+            )
+        return found
+
+    def _prepared(self, records: Sequence[Record], failed: list[str]) -> list[Record]:
+        if not self.graphs:
+            return list(records)
+        done = []
+        for record in records:
+            structure = record.structure
+            try:
+                if isinstance(structure, Molecule) and structure.mol is None:
+                    structure = perceive(structure)
+            except RecordError as error:
+                failed.append(str(error.located(source=record.source, record=record.id)))
+                continue
+            done.append(
+                Record(record.id, structure, record.properties, record.source, record.index)
+            )
+        return done
+
+    def encoded(self, split: str, records: Sequence[Record]) -> TokenCache:
+        """Token cache of a split; only training data is augmented."""
+        copies = self.copies if split == "train" else 1
+        cache = cached(
+            records, self.fitted_tokenizer, self.cache_folder, copies=copies, seed=self.seed
+        )
+        if cache.skipped:
+            first = ": ".join(cache.skipped[0])
+            warnings.warn(
+                f"{split}: {len(cache.skipped)} of {len(records)} records cannot be encoded; "
+                f"first: {first}",
+                stacklevel=2,
+            )
+        return cache
+
+    def _make(self, split: str, shuffle: bool) -> PackedLoader:
+        rank = self.trainer.global_rank if self.trainer else 0
+        world = self.trainer.world_size if self.trainer else 1
+        records = self.train_records if split == "train" else self.records(split)
+        cache = self.encoded(split, records)
+        return PackedLoader(cache, self.batch_tokens, self.seed, rank, world, shuffle)
+
+    def train_dataloader(self) -> PackedLoader:
+        """Shuffled, resumable packs."""
+        self._loader = self._make("train", shuffle=True)
+        return self._loader
+
+    def val_dataloader(self) -> PackedLoader:
+        """Packs in order of length."""
+        return self._make("val", shuffle=False)
+
+    def test_dataloader(self) -> PackedLoader:
+        """Packs in order of length."""
+        return self._make("test", shuffle=False)

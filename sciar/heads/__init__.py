@@ -1,0 +1,1 @@
+"""Output heads: what predicts the content of the next position. No domains."""

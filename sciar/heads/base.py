@@ -1,0 +1,57 @@
+"""What a payload head is. Heads are named in YAML by their class path.
+
+Shape letters: N slots, C width of the condition, W width of the payload.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from sciar.tokenization.vocabulary import SlotKind
+
+
+@dataclass(frozen=True)
+class SamplerSettings:
+    """How payloads are drawn.
+
+    Attributes:
+        steps: function evaluations of an iterative head (0: the head's default).
+        method: solver of an iterative head ("": the head's default).
+        temperature: spread of the samples; 1 is the model's own distribution.
+        anneal: strengthens a flow's velocity towards the end of its path by ``1 + anneal * t``
+            (inference anti-annealing of FlowMM, arXiv:2406.04713).
+    """
+
+    steps: int = 0
+    method: str = ""
+    temperature: float = 1.0
+    anneal: float = 0.0
+
+
+class Head(nn.Module, ABC):
+    """Predicts the payload of one slot kind from a condition.
+
+    Targets are standardised numbers, or fractional coordinates for a torus slot. All arithmetic on
+    them is fp32, whatever the precision of the decoder.
+    """
+
+    def __init__(self, slot: SlotKind, condition: int) -> None:
+        super().__init__()
+        self.slot, self.condition = slot, condition
+
+    @abstractmethod
+    def loss(self, condition_NC: Tensor, target_NW: Tensor, keys_N: Tensor) -> Tensor:
+        """(N,) loss; ``keys_N`` identify the slots and fix the random numbers."""
+
+    @abstractmethod
+    def sample(
+        self, condition_NC: Tensor, keys_N: Tensor, settings: SamplerSettings | None = None
+    ) -> Tensor:
+        """(N, W) payloads; the same keys give the same payloads."""
+
+    def log_prob(self, condition_NC: Tensor, target_NW: Tensor, steps: int = 0) -> Tensor | None:
+        """(N,) log-density of a target, or ``None`` if the head has none."""
+        return None

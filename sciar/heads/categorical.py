@@ -1,0 +1,68 @@
+"""Categorical head: the next symbol."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class CategoricalHead(nn.Module):
+    """(N, C) conditions -> logits over the vocabulary.
+
+    Args:
+        condition: width of the condition.
+        n_tokens: size of the vocabulary.
+        smoothing: label smoothing of the training loss.
+    """
+
+    def __init__(self, condition: int, n_tokens: int, smoothing: float = 0.0) -> None:
+        super().__init__()
+        self.out = nn.Linear(condition, n_tokens, bias=False)
+        self.smoothing = smoothing
+        nn.init.zeros_(self.out.weight)
+
+    def forward(self, condition_NC: Tensor) -> Tensor:
+        """(N, V) fp32 logits."""
+        return self.out(condition_NC).float()
+
+    def loss(self, condition_NC: Tensor, target_N: Tensor) -> Tensor:
+        """(N,) cross-entropy in nats."""
+        logits = self(condition_NC)
+        return F.cross_entropy(logits, target_N, reduction="none", label_smoothing=self.smoothing)
+
+    @torch.no_grad()
+    def sample(
+        self,
+        condition_NC: Tensor,
+        allowed_NV: Tensor,
+        uniform_N: Tensor,
+        temperature: float = 1.0,
+        top_p: float = 1.0,
+    ) -> tuple[Tensor, Tensor]:
+        """Draw allowed tokens by inverting the cumulative distribution at ``uniform_N``.
+
+        Temperature 0 takes the most likely token. Nucleus sampling: Holtzman et al.,
+        arXiv:1904.09751.
+
+        Returns:
+            (N,) tokens and (N,) their log-probability under the constrained model at temperature 1.
+        """
+        logits = self(condition_NC).masked_fill(~allowed_NV, float("-inf"))
+        log_p = logits.log_softmax(-1)
+        if temperature <= 0:
+            token = log_p.argmax(-1)
+        else:
+            p = (logits / temperature).double().softmax(-1)
+            p = nucleus(p, top_p) if top_p < 1 else p
+            cumulative = p.cumsum(-1)
+            threshold = (uniform_N.double() * cumulative[:, -1])[:, None]
+            token = (cumulative <= threshold).sum(-1).clamp_max(p.shape[-1] - 1)
+        return token, log_p.gather(1, token[:, None])[:, 0]
+
+
+def nucleus(p_NV: Tensor, top_p: float) -> Tensor:
+    """Zero all but the smallest set of tokens whose probability reaches ``top_p``."""
+    ordered, index = p_NV.sort(dim=-1, descending=True)
+    kept = ordered.cumsum(-1) - ordered < top_p
+    return p_NV * torch.zeros_like(kept).scatter(1, index, kept)

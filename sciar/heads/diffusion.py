@@ -1,0 +1,235 @@
+"""Diffusion head of masked autoregressive models: the reproduction baseline.
+
+Network and process as in "Autoregressive image generation without vector quantization" (Li et al.,
+arXiv:2406.11838), used by UniGenX (spec 2.3); improved DDPM losses of Nichol and Dhariwal
+(arXiv:2102.09672); DPM-Solver++(2M) of Lu et al. (arXiv:2211.01095).
+"""
+
+from __future__ import annotations
+
+import math
+from functools import cache
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from sciar.errors import UsageError
+from sciar.heads.base import Head, SamplerSettings
+from sciar.heads.mlp import sinusoid
+from sciar.nn.streams import derive, normal, uniform
+from sciar.tokenization.vocabulary import SlotKind
+
+STEPS = 1000
+
+
+@cache
+def cosine_alpha_bar() -> np.ndarray:
+    """(1000,) cumulative signal levels of the cosine schedule, betas clipped at 0.999."""
+
+    def level(t: float) -> float:
+        return math.cos((t + 0.008) / 1.008 * math.pi / 2) ** 2
+
+    betas = [min(1 - level((i + 1) / STEPS) / level(i / STEPS), 0.999) for i in range(STEPS)]
+    return np.cumprod(1.0 - np.array(betas))
+
+
+class MARNet(nn.Module):
+    """Residual MLP whose time and condition embeddings are added before the modulation."""
+
+    def __init__(self, width: int, condition: int, hidden: int, depth: int, out: int) -> None:
+        super().__init__()
+        self.time = nn.Sequential(nn.Linear(256, hidden), nn.SiLU(), nn.Linear(hidden, hidden))
+        self.condition = nn.Linear(condition, hidden)
+        self.enter = nn.Linear(width, hidden)
+        self.norms = nn.ModuleList(nn.LayerNorm(hidden, eps=1e-6) for _ in range(depth))
+        self.modulations = nn.ModuleList(nn.Linear(hidden, 3 * hidden) for _ in range(depth))
+        self.blocks = nn.ModuleList(
+            nn.Sequential(nn.Linear(hidden, hidden), nn.SiLU(), nn.Linear(hidden, hidden))
+            for _ in range(depth)
+        )
+        self.final = nn.Linear(hidden, 2 * hidden)
+        self.out = nn.Linear(hidden, out)
+        self._initialise()
+
+    def _initialise(self) -> None:
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.xavier_uniform_(module.weight)
+                nn.init.zeros_(module.bias)
+        for index in (0, 2):
+            nn.init.normal_(self.time[index].weight, std=0.02)
+        for layer in (*self.modulations, self.final, self.out):
+            nn.init.zeros_(layer.weight)
+
+    def forward(self, x: Tensor, time: Tensor, projected: Tensor) -> Tensor:
+        y = F.silu(self.time(sinusoid(time, 256)) + projected)
+        u = self.enter(x)
+        for norm, modulation, block in zip(self.norms, self.modulations, self.blocks, strict=True):
+            shift, scale, gate = modulation(y).chunk(3, dim=-1)
+            u = u + gate * block(norm(u) * (1 + scale) + shift)
+        shift, scale = self.final(y).chunk(2, dim=-1)
+        return self.out(F.layer_norm(u, u.shape[-1:], eps=1e-6) * (1 + scale) + shift)
+
+
+class DiffusionHead(Head):
+    """Epsilon-prediction diffusion of a payload.
+
+    Args:
+        slot: slot kind; torus slots are treated as plain numbers, as in the original.
+        condition: width of the condition.
+        hidden: width of the MLP (the released checkpoints use 1024).
+        depth: residual blocks (3 or 12 in the released checkpoints).
+        copies: independent times per slot in training.
+        learned_variance: predict an interpolation of the log-variance too.
+        steps: default number of sampling steps.
+    """
+
+    def __init__(
+        self,
+        slot: SlotKind,
+        condition: int,
+        hidden: int = 256,
+        depth: int = 3,
+        copies: int = 4,
+        learned_variance: bool = True,
+        steps: int = 200,
+    ) -> None:
+        super().__init__(slot, condition)
+        self.copies, self.steps, self.learned_variance = copies, steps, learned_variance
+        outputs = slot.width * (2 if learned_variance else 1)
+        self.net = MARNet(slot.width, condition, hidden, depth, outputs)
+        self.register_buffer("alpha_bar", torch.tensor(cosine_alpha_bar()), persistent=False)
+
+    def loss(self, condition_NC: Tensor, target_NW: Tensor, keys_N: Tensor) -> Tensor:
+        """(N,) squared error of the noise plus, with learned variance, the KL term in bits."""
+        n, m = len(target_NW), self.copies
+        with torch.autocast(condition_NC.device.type, enabled=False):
+            keys = derive(keys_N[:, None], torch.arange(m, device=keys_N.device)).flatten()
+            noise = normal(keys, self.slot.width)
+            t = (uniform(derive(keys, 1), 1)[:, 0] * STEPS).long()
+            start = target_NW.float().repeat_interleave(m, 0)
+            level = self.alpha_bar[t].float()[:, None]
+            x = level.sqrt() * start + (1 - level).sqrt() * noise
+            projected = self.net.condition(condition_NC.float()).repeat_interleave(m, 0)
+            out = self.net(x, t.float(), projected)
+            epsilon = out[:, : self.slot.width]
+            loss = (epsilon - noise).square().mean(-1)
+            if self.learned_variance:
+                loss = loss + self._variance_term(out, x, start, t)
+            return loss.view(n, m).mean(1)
+
+    def _variance_term(self, out: Tensor, x: Tensor, start: Tensor, t: Tensor) -> Tensor:
+        """KL between the true and the predicted posterior, in bits; mean detached."""
+        tables = _Posterior(self.alpha_bar)
+        epsilon, fraction = out.detach()[:, : self.slot.width], out[:, self.slot.width :]
+        log_variance = tables.log_variance(fraction, t)
+        predicted = tables.mean(tables.start(x, epsilon, t), x, t)
+        true_log_variance = tables.posterior_log_variance[t].float()[:, None].expand_as(x)
+        kl = 0.5 * (
+            log_variance
+            - true_log_variance
+            - 1
+            + (true_log_variance - log_variance).exp()
+            + (tables.mean(start, x, t) - predicted).square() * (-log_variance).exp()
+        )
+        likelihood = 0.5 * (
+            math.log(2 * math.pi)
+            + log_variance
+            + (start - predicted).square() * (-log_variance).exp()
+        )
+        return torch.where(t[:, None] == 0, likelihood, kl).mean(-1) / math.log(2)
+
+    @torch.no_grad()
+    def sample(
+        self, condition_NC: Tensor, keys_N: Tensor, settings: SamplerSettings | None = None
+    ) -> Tensor:
+        """(N, W) samples by ``ddpm`` (ancestral, respaced; the default) or ``dpm`` (DPM-Solver++ 2M).
+
+        Raises:
+            UsageError: unknown method.
+        """
+        settings = settings or SamplerSettings()
+        with torch.autocast(condition_NC.device.type, enabled=False):
+            projected = self.net.condition(condition_NC.float())
+            if settings.method in ("", "ddpm"):
+                return self._ddpm(projected, keys_N, settings)
+            if settings.method == "dpm":
+                return self._dpm(projected, keys_N, settings)
+        raise UsageError(f"diffusion sampler {settings.method!r} is neither 'ddpm' nor 'dpm'")
+
+    def _ddpm(self, projected: Tensor, keys: Tensor, settings: SamplerSettings) -> Tensor:
+        steps = min(settings.steps or self.steps, STEPS)
+        index = torch.linspace(0, STEPS - 1, steps).round().long().to(keys.device)
+        tables = _Posterior(self.alpha_bar[index])
+        x = normal(keys, self.slot.width)
+        for i in range(steps - 1, -1, -1):
+            out = self.net(x, index[i].float().expand(len(x)), projected)
+            t = torch.full((len(x),), i, device=x.device)
+            mean = tables.mean(tables.start(x, out[:, : self.slot.width], t), x, t)
+            if i == 0:
+                return mean
+            log_variance = (
+                tables.log_variance(out[:, self.slot.width :], t)
+                if self.learned_variance
+                else tables.log_beta[t].float()[:, None]
+            )
+            noise = normal(derive(keys, i), self.slot.width)
+            x = mean + settings.temperature * (0.5 * log_variance).exp() * noise
+        return x
+
+    def _dpm(self, projected: Tensor, keys: Tensor, settings: SamplerSettings) -> Tensor:
+        """Second-order multistep solver on the full 1000-step table, with a final denoise."""
+        steps = min(settings.steps or 20, STEPS - 1)
+        signal = self.alpha_bar.sqrt()
+        noise = (1 - self.alpha_bar).sqrt()
+        lam = torch.log(signal / noise)
+        targets = torch.linspace(float(lam[-1].clamp_min(-5.1)), float(lam[0]), steps + 1)
+        index = torch.stack([(lam.cpu() - v).abs().argmin() for v in targets]).to(keys.device)
+        x = settings.temperature * normal(keys, self.slot.width)
+        previous: tuple[Tensor, Tensor] | None = None
+        for now, later in zip(index[:-1], index[1:], strict=True):
+            denoised = self._denoise(x, now, projected)
+            step = lam[later] - lam[now]
+            estimate = denoised
+            if previous is not None:
+                ratio = (previous[1] / step).float()
+                estimate = (1 + 0.5 / ratio) * denoised - 0.5 / ratio * previous[0]
+            decay = (noise[later] / noise[now]).float()
+            x = decay * x - (signal[later] * torch.expm1(-step)).float() * estimate
+            previous = (denoised, step)
+        return self._denoise(x, index[-1], projected)
+
+    def _denoise(self, x: Tensor, t: Tensor, projected: Tensor) -> Tensor:
+        epsilon = self.net(x, t.float().expand(len(x)), projected)[:, : self.slot.width]
+        level = self.alpha_bar[t]
+        return ((x - (1 - level).sqrt() * epsilon) / level.sqrt()).float()
+
+
+class _Posterior:
+    """Tables of q(x_{t-1} | x_t, x_0) for a (possibly respaced) schedule."""
+
+    def __init__(self, alpha_bar: Tensor) -> None:
+        before = torch.cat([alpha_bar.new_ones(1), alpha_bar[:-1]])
+        beta = 1 - alpha_bar / before
+        variance = beta * (1 - before) / (1 - alpha_bar)
+        self.alpha_bar = alpha_bar
+        floor = variance[1] if len(variance) > 1 else beta[0]
+        self.posterior_log_variance = torch.cat([floor[None], variance[1:]]).log()
+        self.log_beta = beta.log()
+        self.to_start = beta * before.sqrt() / (1 - alpha_bar)
+        self.to_x = (1 - before) * (1 - beta).sqrt() / (1 - alpha_bar)
+
+    def start(self, x: Tensor, epsilon: Tensor, t: Tensor) -> Tensor:
+        level = self.alpha_bar[t].float()[:, None]
+        return (x - (1 - level).sqrt() * epsilon) / level.sqrt()
+
+    def mean(self, start: Tensor, x: Tensor, t: Tensor) -> Tensor:
+        return self.to_start[t].float()[:, None] * start + self.to_x[t].float()[:, None] * x
+
+    def log_variance(self, fraction: Tensor, t: Tensor) -> Tensor:
+        low = self.posterior_log_variance[t].float()[:, None]
+        high = self.log_beta[t].float()[:, None]
+        share = (fraction + 1) / 2
+        return share * high + (1 - share) * low

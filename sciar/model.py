@@ -1,0 +1,174 @@
+"""The model: input embedding, decoder and heads over one vocabulary."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from sciar.errors import UsageError
+from sciar.heads.base import Head, SamplerSettings
+from sciar.heads.categorical import CategoricalHead
+from sciar.nn.attention import Memory, PackedMemory
+from sciar.nn.decoder import Decoder, DecoderConfig
+from sciar.nn.embedding import InputEmbedding
+from sciar.nn.geometry import to_global, to_local
+from sciar.nn.inputs import Inputs, Surroundings, inputs_at
+from sciar.tokenization.packing import Pack
+from sciar.tokenization.vocabulary import SlotKind, Vocabulary
+
+
+@dataclass(frozen=True)
+class HeadConfig:
+    """Which head predicts a slot kind.
+
+    Attributes:
+        type: importable path of a :class:`~sciar.heads.base.Head`.
+        options: its options.
+    """
+
+    type: str = "sciar.heads.flow.FlowHead"
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Everything but the vocabulary.
+
+    Attributes:
+        decoder: size of the decoder.
+        heads: slot name -> head; ``default`` serves the others.
+        identity: slots know what they describe (off: as in UniGenX).
+        max_anchors: anchors that the embedding tells apart.
+        smoothing: label smoothing of the words.
+    """
+
+    decoder: DecoderConfig = field(default_factory=DecoderConfig)
+    heads: dict[str, HeadConfig] = field(default_factory=dict)
+    identity: bool = True
+    max_anchors: int = 64
+    smoothing: float = 0.0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain form for ``config.yaml``."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> ModelConfig:
+        """Inverse of :meth:`to_dict`."""
+        values = dict(data)
+        values["decoder"] = DecoderConfig(**values.get("decoder", {}))
+        values["heads"] = {k: HeadConfig(**v) for k, v in values.get("heads", {}).items()}
+        return cls(**values)
+
+
+class AutoregressiveModel(nn.Module):
+    """One shared decoder with a categorical head and one head a slot kind.
+
+    Args:
+        vocabulary: tokens and slot kinds, with the statistics that payloads are standardised with.
+        references: references a slot may name (from the layout).
+        config: sizes and heads.
+    """
+
+    def __init__(self, vocabulary: Vocabulary, references: int, config: ModelConfig) -> None:
+        super().__init__()
+        self.vocabulary, self.references, self.config = vocabulary, references, config
+        hidden = config.decoder.hidden
+        self.embedding = InputEmbedding(
+            len(vocabulary),
+            vocabulary.slots,
+            hidden,
+            config.max_anchors,
+            references,
+            config.identity,
+        )
+        for parameter in self.embedding.parameters():
+            if parameter.ndim == 2:
+                nn.init.normal_(parameter, std=0.02)
+        self.decoder = Decoder(config.decoder)
+        self.words = CategoricalHead(hidden, len(vocabulary), config.smoothing)
+        self.heads = nn.ModuleList(build_head(slot, hidden, config) for slot in vocabulary.slots)
+
+    def forward(self, pack: Pack, noisy: Tensor | None = None) -> tuple[Tensor, Inputs]:
+        """Hidden state of every position of a pack, and what each was told.
+
+        Args:
+            pack: T tokens.
+            noisy: (T, W) values to feed in place of the pack's own, or ``None``.
+        """
+        at = torch.arange(len(pack), device=pack.ids.device)
+        ends = pack.lengths.cumsum(0)
+        has_next = torch.ones(len(pack), dtype=torch.bool, device=at.device)
+        has_next[ends - 1] = False
+        store = pack if noisy is None else replace_values(pack, noisy)
+        inputs = inputs_at(store, at, has_next)
+        positions = at - torch.repeat_interleave(ends - pack.lengths, pack.lengths)
+        memory = PackedMemory.build(pack.lengths, pack.contexts)
+        return self.decode(inputs, positions, [memory] * len(self.decoder.layers)), inputs
+
+    def decode(self, inputs: Inputs, positions: Tensor, memories: Sequence[Memory]) -> Tensor:
+        """(M, hidden) states of given positions."""
+        return self.decoder(self.embedding(inputs), positions, memories)
+
+    def condition(self, hidden: Tensor, after: Surroundings) -> Tensor:
+        """Condition of a payload head: the hidden state and the identity of the slot asked for."""
+        return hidden + self.embedding.query(after) if self.config.identity else hidden
+
+    def target(self, kind: int, value: Tensor, after: Surroundings) -> Tensor:
+        """Payloads (N, W) of slots of one kind -> what their head predicts."""
+        slot, encoder = self.vocabulary.slots[kind - 1], self.embedding.payload[kind - 1]
+        value = value[:, : slot.width].float()
+        if slot.geometry == "torus":
+            return value
+        if slot.geometry == "local":
+            value = to_local(value, after.origin, after.axes)
+        return (value - encoder.mean) / encoder.std
+
+    def payload(self, kind: int, predicted: Tensor, after: Surroundings) -> Tensor:
+        """Inverse of :meth:`target`."""
+        slot, encoder = self.vocabulary.slots[kind - 1], self.embedding.payload[kind - 1]
+        if slot.geometry == "torus":
+            return predicted % 1.0
+        value = predicted * encoder.std + encoder.mean
+        return to_global(value, after.origin, after.axes) if slot.geometry == "local" else value
+
+    def sample_payload(
+        self,
+        kind: int,
+        hidden: Tensor,
+        after: Surroundings,
+        keys: Tensor,
+        settings: SamplerSettings,
+    ) -> Tensor:
+        """(N, width) payloads of N slots of one kind."""
+        predicted = self.heads[kind - 1].sample(self.condition(hidden, after), keys, settings)
+        return self.payload(kind, predicted, after)
+
+
+def replace_values(pack: Pack, values: Tensor) -> Pack:
+    """The pack with other payloads."""
+    from dataclasses import replace
+
+    return replace(pack, values=values)
+
+
+def build_head(slot: SlotKind, condition: int, config: ModelConfig) -> Head:
+    """The head of a slot kind, by the class path of the configuration.
+
+    Raises:
+        UsageError: if the path does not name a head.
+    """
+    choice = config.heads.get(slot.name) or config.heads.get("default") or HeadConfig()
+    module, _, name = choice.type.rpartition(".")
+    try:
+        cls = getattr(importlib.import_module(module), name)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise UsageError(f"slot {slot.name}: no head {choice.type!r} ({error})") from error
+    if not (isinstance(cls, type) and issubclass(cls, Head)):
+        raise UsageError(f"slot {slot.name}: {choice.type} is no Head")
+    return cls(slot, condition, **choice.options)

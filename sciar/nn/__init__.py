@@ -1,0 +1,1 @@
+"""Neural networks: decoder, mixers, embeddings. No domains, no chemistry."""

@@ -1,0 +1,107 @@
+"""The shared decoder: pre-norm RMSNorm, SwiGLU, rotary positions, a mixer pattern."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from sciar.errors import UsageError
+from sciar.nn.attention import Attention, Memory, rotary_angles
+
+
+@dataclass(frozen=True)
+class DecoderConfig:
+    """Size of a decoder.
+
+    Attributes:
+        layers: number of layers.
+        hidden: width.
+        heads: query heads; must divide ``hidden``.
+        kv_heads: key and value heads; must divide ``heads``. 0: as many as ``heads``.
+        ffn: width of the feed-forward network. 0: 8/3 of ``hidden``, rounded up to 64.
+        pattern: mixer of each layer, repeated to the number of layers; ``a`` is attention.
+        qk_norm: normalise queries and keys.
+        checkpointing: recompute activations in the backward pass, to save memory.
+    """
+
+    layers: int = 6
+    hidden: int = 256
+    heads: int = 4
+    kv_heads: int = 0
+    ffn: int = 0
+    pattern: str = "a"
+    qk_norm: bool = False
+    checkpointing: bool = False
+
+    def __post_init__(self) -> None:
+        if self.hidden % self.heads or (self.hidden // self.heads) % 2:
+            raise UsageError(f"hidden {self.hidden} does not split into {self.heads} even heads")
+        if self.kv_heads and self.heads % self.kv_heads:
+            raise UsageError(f"{self.heads} heads do not group over {self.kv_heads} key heads")
+        if set(self.pattern) - {"a"} or not self.pattern:
+            raise UsageError(f"mixer pattern {self.pattern!r}: known mixers are 'a' (attention)")
+
+    @property
+    def ffn_width(self) -> int:
+        """Width of the feed-forward network."""
+        return self.ffn or -(-8 * self.hidden // 3 // 64) * 64
+
+
+class SwiGLU(nn.Module):
+    """Gated feed-forward network (Shazeer, arXiv:2002.05202)."""
+
+    def __init__(self, hidden: int, width: int) -> None:
+        super().__init__()
+        self.up = nn.Linear(hidden, 2 * width, bias=False)
+        self.down = nn.Linear(width, hidden, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        gate, value = self.up(x).chunk(2, dim=-1)
+        return self.down(F.silu(gate) * value)
+
+
+class Layer(nn.Module):
+    """One pre-norm layer."""
+
+    def __init__(self, config: DecoderConfig) -> None:
+        super().__init__()
+        self.mixer_norm = nn.RMSNorm(config.hidden, eps=1e-6)
+        self.mixer = Attention(
+            config.hidden, config.heads, config.kv_heads or config.heads, config.qk_norm
+        )
+        self.ffn_norm = nn.RMSNorm(config.hidden, eps=1e-6)
+        self.ffn = SwiGLU(config.hidden, config.ffn_width)
+
+    def forward(self, x_TH: Tensor, rotary: tuple[Tensor, Tensor], memory: Memory) -> Tensor:
+        x_TH = x_TH + self.mixer(self.mixer_norm(x_TH), rotary, memory)
+        return x_TH + self.ffn(self.ffn_norm(x_TH))
+
+
+class Decoder(nn.Module):
+    """(T, hidden) embedded tokens -> (T, hidden) contextual states."""
+
+    def __init__(self, config: DecoderConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.layers = nn.ModuleList(Layer(config) for _ in range(config.layers))
+        self.norm = nn.RMSNorm(config.hidden, eps=1e-6)
+        for name, parameter in self.named_parameters():
+            if parameter.ndim == 2:
+                # Residual outputs start smaller with depth, as in GPT-2.
+                residual = name.endswith(("out.weight", "down.weight"))
+                std = 0.02 / (2 * config.layers) ** 0.5 if residual else 0.02
+                nn.init.normal_(parameter, std=std)
+
+    def forward(self, x_TH: Tensor, positions_T: Tensor, memories: Sequence[Memory]) -> Tensor:
+        """``memories`` holds one memory a layer; ``positions_T`` restart in every sequence."""
+        rotary = rotary_angles(positions_T, self.config.hidden // self.config.heads)
+        for layer, memory in zip(self.layers, memories, strict=True):
+            if self.config.checkpointing and self.training:
+                x_TH = checkpoint(layer, x_TH, rotary, memory, use_reentrant=False)
+            else:
+                x_TH = layer(x_TH, rotary, memory)
+        return self.norm(x_TH)

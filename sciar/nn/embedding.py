@@ -1,0 +1,128 @@
+"""Input embedding: token table, payload encoders, slot identity, and the slot that comes next."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from sciar.nn.inputs import Inputs, Surroundings
+from sciar.tokenization.vocabulary import SlotKind
+
+HARMONICS = 6
+"""Harmonics of the sin/cos features of a torus coordinate, and octaves of the others."""
+
+
+class PayloadEncoder(nn.Module):
+    """(N, width) payload of one slot kind -> (N, hidden).
+
+    Torus coordinates enter as sines and cosines of several harmonics, so 0 and 1 are one point;
+    other numbers are standardised and enter as they are, beside smooth octave features.
+    """
+
+    def __init__(self, slot: SlotKind, hidden: int) -> None:
+        super().__init__()
+        self.slot = slot
+        self.register_buffer("mean", torch.tensor(slot.mean), persistent=False)
+        self.register_buffer("std", torch.tensor(slot.std), persistent=False)
+        width = slot.width * (2 * HARMONICS + (slot.geometry != "torus"))
+        self.net = nn.Sequential(
+            nn.Linear(width, hidden), nn.SiLU(), nn.Linear(hidden, hidden, bias=False)
+        )
+
+    def forward(self, value: Tensor) -> Tensor:
+        return self.net(features(value[:, : self.slot.width], self.slot.geometry, self.mean, self.std))
+
+
+def features(value: Tensor, geometry: str, mean: Tensor, std: Tensor) -> Tensor:
+    """Fourier features of (N, width) payloads, in fp32."""
+    value = value.float()
+    if geometry == "torus":
+        scale = 2 * math.pi * torch.arange(1, HARMONICS + 1, device=value.device)
+        angle = (value[..., None] * scale).flatten(-2)
+        return torch.cat([angle.sin(), angle.cos()], dim=-1)
+    standard = (value - (0.0 if geometry == "local" else mean)) / std
+    scale = 0.25 * math.pi * 2.0 ** torch.arange(HARMONICS, device=value.device)
+    angle = (standard[..., None] * scale).flatten(-2)
+    return torch.cat([standard, angle.sin(), angle.cos()], dim=-1)
+
+
+class ReferenceEncoder(nn.Module):
+    """The points that the next slot refers to, as it sees them -> (M, hidden)."""
+
+    def __init__(self, n_labels: int, hidden: int, width: int = 64, relations: int = 16) -> None:
+        super().__init__()
+        self.point = nn.Linear(4 + 2 * HARMONICS, width)
+        self.label = nn.Embedding(n_labels + 1, width)
+        self.relation = nn.Embedding(relations, width)
+        self.mix = nn.Linear(width, width)
+        self.out = nn.Linear(width, hidden, bias=False)
+
+    def forward(self, near: Surroundings) -> Tensor:
+        distance = near.points.norm(dim=-1, keepdim=True)
+        scale = 0.5 * 2.0 ** torch.arange(HARMONICS, device=distance.device)
+        angle = distance * scale
+        geometry = torch.cat([near.points, distance, angle.sin(), angle.cos()], dim=-1)
+        x = self.point(geometry) + self.label(near.of + 1) + self.relation(near.relation)
+        x = self.mix(nn.functional.silu(x))
+        x = nn.functional.silu(x) * near.valid[..., None]
+        return self.out(x.sum(dim=1))
+
+
+class InputEmbedding(nn.Module):
+    """Inputs of M positions -> (M, hidden).
+
+    Args:
+        n_tokens: size of the vocabulary.
+        slots: slot kinds.
+        hidden: width of the decoder.
+        max_anchors: anchors that are told apart; later ones share the last.
+        references: references a slot may name.
+        identity: whether slots know what they describe and positions know the next slot. Off, a
+            slot is its payload alone, as in UniGenX.
+    """
+
+    def __init__(
+        self,
+        n_tokens: int,
+        slots: Sequence[SlotKind],
+        hidden: int,
+        max_anchors: int = 64,
+        references: int = 0,
+        identity: bool = True,
+    ) -> None:
+        super().__init__()
+        self.token = nn.Embedding(n_tokens, hidden)
+        self.payload = nn.ModuleList(PayloadEncoder(s, hidden) for s in slots)
+        self.identity, self.max_anchors = identity, max_anchors
+        if identity:
+            self.label = nn.Embedding(n_tokens + 1, hidden)
+            self.anchor = nn.Embedding(max_anchors + 1, hidden)
+            self.next_kind = nn.Embedding(len(slots) + 1, hidden)
+            self.next_label = nn.Embedding(n_tokens + 1, hidden)
+            self.next_anchor = nn.Embedding(max_anchors + 1, hidden)
+        self.reference = ReferenceEncoder(n_tokens, hidden) if references else None
+
+    def forward(self, inputs: Inputs) -> Tensor:
+        x = self.token(inputs.id)
+        for i, encoder in enumerate(self.payload):
+            where = (inputs.kind == i + 1).nonzero().squeeze(1)
+            if len(where):
+                encoded = encoder(inputs.value[where]).to(x.dtype)
+                x = x.index_add(0, where, encoded) if self.identity else x.index_copy(0, where, encoded)
+        if self.identity:
+            after = inputs.next
+            x = x + self.label(inputs.label + 1) + self.anchor(self._anchor(inputs.anchor))
+            x = x + self.next_kind(after.kind) + self.query(after)
+        if self.reference is not None:
+            x = x + self.reference(inputs.next).to(x.dtype)
+        return x
+
+    def query(self, after: Surroundings) -> Tensor:
+        """(M, hidden) identity of the next slot; also joins the condition of its head."""
+        return self.next_label(after.label + 1) + self.next_anchor(self._anchor(after.anchor))
+
+    def _anchor(self, anchor: Tensor) -> Tensor:
+        return (anchor + 1).clamp_max(self.max_anchors)

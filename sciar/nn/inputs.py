@@ -1,0 +1,93 @@
+"""What the decoder is told at each position: its own content, and what comes next."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from sciar.nn.geometry import local_frames, to_local
+
+
+class Store(Protocol):
+    """Flat arrays of positions; a :class:`~sciar.tokenization.packing.Pack` is one."""
+
+    ids: Tensor
+    kinds: Tensor
+    values: Tensor
+    labels: Tensor
+    anchors: Tensor
+    references: Tensor
+    relations: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Surroundings:
+    """A slot and the points it refers to, seen from its local frame.
+
+    Attributes:
+        label: (M,) label of the slot, -1 none.  anchor: (M,) likewise.
+        kind: (M,) slot kind, 0 if it is no slot.
+        origin: (M, 3) and axes: (M, 3, 3) of the local frame.
+        points: (M, R, 3) references in that frame.  valid: (M, R) bool.
+        relation: (M, R) codes.  of: (M, R) label of each reference, -1 none.
+    """
+
+    kind: Tensor
+    label: Tensor
+    anchor: Tensor
+    origin: Tensor
+    axes: Tensor
+    points: Tensor
+    valid: Tensor
+    relation: Tensor
+    of: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Inputs:
+    """Content of M positions, and the surroundings of the position after each."""
+
+    id: Tensor
+    kind: Tensor
+    value: Tensor
+    label: Tensor
+    anchor: Tensor
+    next: Surroundings
+
+
+def surroundings(store: Store, at: Tensor, exists: Tensor) -> Surroundings:
+    """Surroundings of the positions ``at``; where ``exists`` is False, those of a plain token."""
+    none = torch.full_like(at, -1)
+    reference = torch.where(exists[:, None], store.references[at], -1)
+    valid = reference >= 0
+    index = reference.clamp_min(0)
+    points = store.values[index][..., :3] if reference.shape[1] else store.values.new_zeros(len(at), 0, 3)
+    points = points.float()
+    origin, axes = local_frames(points, valid)
+    return Surroundings(
+        kind=torch.where(exists, store.kinds[at], 0),
+        label=torch.where(exists, store.labels[at], none),
+        anchor=torch.where(exists, store.anchors[at], none),
+        origin=origin,
+        axes=axes,
+        points=torch.where(valid[..., None], to_local(points, origin, axes), 0.0),
+        valid=valid,
+        relation=torch.where(valid, store.relations[at], 0),
+        of=torch.where(valid, store.labels[index], -1),
+    )
+
+
+def inputs_at(store: Store, at: Tensor, has_next: Tensor) -> Inputs:
+    """Inputs of the flat positions ``at``; ``has_next`` says whether ``at + 1`` is known to exist."""
+    after = torch.where(has_next, at + 1, at)
+    return Inputs(
+        id=store.ids[at],
+        kind=store.kinds[at],
+        value=store.values[at],
+        label=store.labels[at],
+        anchor=store.anchors[at],
+        next=surroundings(store, after, has_next),
+    )

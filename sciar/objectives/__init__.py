@@ -1,0 +1,1 @@
+"""Objectives: how a sequence becomes a question to the decoder."""

@@ -1,0 +1,117 @@
+"""Next-token objective: every position answers for the one after it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from sciar.model import AutoregressiveModel
+from sciar.nn.inputs import Surroundings
+from sciar.nn.streams import derive, normal, uniform
+from sciar.tokenization.packing import Pack
+
+
+@dataclass(frozen=True)
+class NextTokenObjective:
+    """Cross-entropy of words and the heads' own loss of slots.
+
+    Attributes:
+        word_weight: weight of the words' loss.
+        slot_weight: weight of the slots' losses.
+        noise: standard deviation of the noise on input payloads, in standard deviations of their
+            slot kind (cells, on the torus), drawn uniformly from [0, noise] for each sequence; it
+            makes the model robust against its own errors (spec 8.2, exposure bias). Targets stay
+            clean.
+    """
+
+    word_weight: float = 1.0
+    slot_weight: float = 1.0
+    noise: float = 0.0
+
+    def losses(
+        self, model: AutoregressiveModel, pack: Pack, salt: int
+    ) -> dict[str, tuple[Tensor, Tensor]]:
+        """Part -> (weighted sum of losses, sum of weights); ``word`` and each slot name.
+
+        ``salt`` (the training step) changes the random numbers; with the pack's keys it fixes them,
+        so a loss does not depend on how sequences are batched or spread over processes.
+        """
+        noisy = self._noisy(model, pack, salt) if self.noise > 0 else None
+        hidden, inputs = model(pack, noisy)
+        last = torch.zeros(len(pack), dtype=torch.bool, device=hidden.device)
+        last[pack.lengths.cumsum(0) - 1] = True
+        weight = torch.where(last, 0.0, torch.roll(pack.weights, -1))
+        kind = torch.where(last, -1, torch.roll(pack.kinds, -1))
+        return {
+            "word": self._words(model, pack, hidden, weight, kind),
+            **{
+                slot.name: self._slots(model, pack, hidden, inputs.next, weight, kind, i + 1, salt)
+                for i, slot in enumerate(model.vocabulary.slots)
+            },
+        }
+
+    def total(self, losses: dict[str, tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+        """One (sum, weight) over all parts: the mean over words plus the mean over slots' parts."""
+        value = torch.stack([s / w.clamp_min(1e-9) * self._scale(k) for k, (s, w) in losses.items()])
+        return value.sum(), torch.stack([w for _, w in losses.values()]).sum()
+
+    def _scale(self, part: str) -> float:
+        return self.word_weight if part == "word" else self.slot_weight
+
+    @staticmethod
+    def _words(
+        model: AutoregressiveModel, pack: Pack, hidden: Tensor, weight: Tensor, kind: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        at = ((kind == 0) & (weight > 0)).nonzero().squeeze(1)
+        if not len(at):
+            return hidden.sum() * 0.0, weight.new_zeros(())
+        loss = model.words.loss(hidden[at], pack.ids[at + 1])
+        return (loss * weight[at]).sum(), weight[at].sum()
+
+    @staticmethod
+    def _slots(
+        model: AutoregressiveModel,
+        pack: Pack,
+        hidden: Tensor,
+        after: Surroundings,
+        weight: Tensor,
+        kind: Tensor,
+        number: int,
+        salt: int,
+    ) -> tuple[Tensor, Tensor]:
+        at = ((kind == number) & (weight > 0)).nonzero().squeeze(1)
+        if not len(at):
+            return hidden.sum() * 0.0, weight.new_zeros(())
+        near = select(after, at)
+        target = model.target(number, pack.values[at + 1], near)
+        keys = derive(derive(position_keys(pack)[at + 1], salt), number)
+        loss = model.heads[number - 1].loss(model.condition(hidden[at], near), target, keys)
+        return (loss * weight[at]).sum(), weight[at].sum()
+
+    def _noisy(self, model: AutoregressiveModel, pack: Pack, salt: int) -> Tensor:
+        """Payloads with noise, except where the payload is pinned (no weight, hence no doubt)."""
+        width = pack.values.shape[1]
+        scale = pack.values.new_zeros(len(model.vocabulary.slots) + 1, width)
+        for i, slot in enumerate(model.vocabulary.slots):
+            scale[i + 1, : slot.width] = torch.tensor(slot.std, device=scale.device)
+        keys = derive(position_keys(pack), salt + 7)
+        level = self.noise * uniform(derive(pack.keys, salt + 11), 1).float()
+        level = level.repeat_interleave(pack.lengths, 0)
+        doubtful = ((pack.kinds > 0) & (pack.weights > 0))[:, None]
+        noise = level * normal(keys, width) * scale[pack.kinds]
+        return pack.values + torch.where(doubtful, noise, 0.0)
+
+
+def position_keys(pack: Pack) -> Tensor:
+    """(T,) key of each position: from its sequence's key and its place in the sequence."""
+    starts = pack.lengths.cumsum(0) - pack.lengths
+    place = torch.arange(len(pack), device=pack.ids.device)
+    place = place - starts.repeat_interleave(pack.lengths)
+    return derive(pack.keys.repeat_interleave(pack.lengths), place)
+
+
+def select(after: Surroundings, at: Tensor) -> Surroundings:
+    """Surroundings of some positions only."""
+    return Surroundings(**{name: getattr(after, name)[at] for name in vars(after)})

@@ -1,0 +1,1 @@
+"""LightningModules: what is trained, with which loss and metrics."""

@@ -1,0 +1,167 @@
+"""The one training task: next token, whatever the domain."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import lightning as L
+import torch
+import torch.distributed as dist
+from torch import Tensor
+
+from sciar.model import AutoregressiveModel, ModelConfig
+from sciar.objectives.next_token import NextTokenObjective
+from sciar.tokenization.base import LayoutTokenizer
+from sciar.tokenization.packing import Pack
+
+
+class AutoregressiveTask(L.LightningModule):
+    """Trains an :class:`~sciar.model.AutoregressiveModel` on packed token sequences.
+
+    Args:
+        tokenizer: fitted tokenizer; decides vocabulary and layout.
+        model: sizes and heads.
+        objective: loss weights and input noise.
+        lr: peak learning rate.
+        head_lr: peak learning rate of the payload heads (default: ``lr``).
+        weight_decay: of matrices; vectors and embeddings have none.
+        betas: of AdamW.
+        warmup: steps of linear warm-up.
+        final_lr: end of the cosine, as a share of the peak.
+        matmul_precision: ``highest``, ``high`` or ``medium``; the last lets fp32 products run in bf16.
+        seed: of initial weights and training noise.
+    """
+
+    def __init__(
+        self,
+        tokenizer: LayoutTokenizer,
+        model: ModelConfig,
+        objective: NextTokenObjective | None = None,
+        lr: float = 1e-3,
+        head_lr: float | None = None,
+        weight_decay: float = 0.01,
+        betas: tuple[float, float] = (0.9, 0.98),
+        warmup: int = 200,
+        final_lr: float = 0.02,
+        matmul_precision: str = "highest",
+        seed: int = 0,
+    ) -> None:
+        super().__init__()
+        self.tokenizer, self.objective = tokenizer, objective or NextTokenObjective()
+        self.lr, self.head_lr, self.weight_decay = lr, head_lr or lr, weight_decay
+        self.betas, self.warmup, self.final_lr = betas, warmup, final_lr
+        self.matmul_precision, self.seed = matmul_precision, seed
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            self.model = AutoregressiveModel(
+                tokenizer.vocabulary, tokenizer.layout.references, model
+            )
+
+    def setup(self, stage: str) -> None:
+        torch.set_float32_matmul_precision(self.matmul_precision)
+
+    def training_step(self, batch: Pack, batch_idx: int) -> Tensor:
+        # The step salts the noise: an exact resume then needs no generator state.
+        losses = self.objective.losses(self.model, batch, salt=self.seed * 1_000_003 + self.global_step)
+        loss = self._combine(losses)
+        self._log("train", losses, loss, len(batch.lengths))
+        return loss
+
+    def validation_step(self, batch: Pack, batch_idx: int) -> Tensor:
+        losses = self.objective.losses(self.model, batch, salt=-1 - self.seed)
+        loss = self._combine(losses)
+        self._log("val", losses, loss, len(batch.lengths))
+        return loss
+
+    def test_step(self, batch: Pack, batch_idx: int) -> Tensor:
+        losses = self.objective.losses(self.model, batch, salt=-1 - self.seed)
+        loss = self._combine(losses)
+        self._log("test", losses, loss, len(batch.lengths))
+        return loss
+
+    def _combine(self, losses: dict[str, tuple[Tensor, Tensor]]) -> Tensor:
+        """Weighted means over the global batch, so that processes together equal one."""
+        if dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1:
+            world = dist.get_world_size()
+            weights = torch.stack([w.detach() for _, w in losses.values()])
+            dist.all_reduce(weights)
+            # DDP averages gradients over processes; times world gives the sum.
+            losses = {
+                k: (s * world, w) for (k, (s, _)), w in zip(losses.items(), weights, strict=True)
+            }
+        return self.objective.total(losses)[0]
+
+    def _log(
+        self, stage: str, losses: dict[str, tuple[Tensor, Tensor]], loss: Tensor, n: int
+    ) -> None:
+        on_step = stage == "train"
+        self.log(f"{stage}/loss", loss.detach(), prog_bar=True, batch_size=n, sync_dist=not on_step)
+        for part, (value, weight) in losses.items():
+            if weight > 0:
+                mean = (value / weight).detach()
+                name = f"{stage}/{part.strip('<>')}"
+                self.log(name, mean, prog_bar=on_step, batch_size=n, sync_dist=not on_step)
+
+    def configure_optimizers(self) -> dict[str, Any]:
+        """AdamW with decay on matrices only, warm-up, then a cosine to ``final_lr``."""
+        optimizer = torch.optim.AdamW(
+            self._groups(), lr=self.lr, betas=self.betas, fused=self._can_fuse()
+        )
+        total = max(1, int(self.trainer.estimated_stepping_batches))
+
+        def factor(step: int) -> float:
+            if step < self.warmup:
+                return (step + 1) / self.warmup
+            done = min(1.0, (step - self.warmup) / max(1, total - self.warmup))
+            return self.final_lr + (1 - self.final_lr) * 0.5 * (1 + math.cos(math.pi * done))
+
+        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def _groups(self) -> list[dict[str, Any]]:
+        groups: dict[tuple[bool, bool], list[Tensor]] = {}
+        for name, parameter in self.model.named_parameters():
+            decays = parameter.ndim >= 2 and "embedding" not in name
+            groups.setdefault((decays, name.startswith("heads.")), []).append(parameter)
+        return [
+            {
+                "params": parameters,
+                "weight_decay": self.weight_decay if decays else 0.0,
+                "lr": self.head_lr if head else self.lr,
+            }
+            for (decays, head), parameters in groups.items()
+        ]
+
+    def _can_fuse(self) -> bool:
+        # FSDP shards are DTensors, which the fused kernel of the CPU does not take.
+        return "fsdp" not in type(self.trainer.strategy).__name__.lower()
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: torch.optim.Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        # Lightning refuses to clip for fused optimizers, because of loss scaling; bf16 and fp32
+        # have none.
+        if gradient_clip_val and self._can_fuse() and gradient_clip_algorithm in (None, "norm"):
+            norm = torch.nn.utils.clip_grad_norm_(self.parameters(), gradient_clip_val)
+            self.log("train/gradient_norm", norm.detach())
+        else:
+            super().configure_gradient_clipping(
+                optimizer, gradient_clip_val, gradient_clip_algorithm
+            )
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["sciar"] = {"tokenizer": self.tokenizer.fingerprint}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        from sciar.errors import ModelError
+
+        stored = checkpoint.get("sciar", {}).get("tokenizer")
+        if stored != self.tokenizer.fingerprint:
+            raise ModelError(
+                f"the checkpoint was written with tokenizer {stored}, this run has "
+                f"{self.tokenizer.fingerprint}: use the data and options of the first run"
+            )

@@ -1,0 +1,126 @@
+"""What every layout tokenizer shares: encoding, decoding, prompts, fingerprint."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from sciar.errors import RecordError, UsageError
+from sciar.records import Structure
+from sciar.tokenization.cursor import Cursor, Request, WordGrammar
+from sciar.tokenization.layout import Layout, Segment, Slots, SlotSpec, Words
+from sciar.tokenization.sequence import TokenSequence
+from sciar.tokenization.vocabulary import Vocabulary, fingerprint
+
+
+class LayoutTokenizer(ABC):
+    """A tokenizer whose sequences follow a :class:`~sciar.tokenization.layout.Layout`.
+
+    A subclass says how a structure becomes fields and back; sequences, loss masks, grammars and
+    prompts follow from the layout.
+
+    Attributes:
+        vocabulary: token names, slot kinds and their statistics.
+        layout: the segments.
+        max_atoms: largest structure that the tokenizer takes.
+    """
+
+    vocabulary: Vocabulary
+    layout: Layout
+    max_atoms: int
+
+    @abstractmethod
+    def fields(
+        self, structure: Structure, augment: np.random.Generator | None = None
+    ) -> dict[str, Words | Slots]:
+        """Structure -> the fields of the layout.
+
+        Raises:
+            RecordError: if the structure holds something that the layout cannot express.
+        """
+
+    @abstractmethod
+    def structure(self, fields: Mapping[str, Words | Slots]) -> Structure:
+        """Fields -> structure; the inverse of :meth:`fields` up to its canonical form."""
+
+    @abstractmethod
+    def request(self, constraints: Mapping[str, Any], id: str = "") -> Request:
+        """User's constraints -> what the cursor needs; refuses what the model cannot express."""
+
+    @abstractmethod
+    def plan(self, segment: Segment, fields: Mapping[str, Words | Slots]) -> tuple[SlotSpec, ...]:
+        """The slots of a segment, known from the fields before it."""
+
+    def word_grammar(self, segment: Segment, request: Request) -> WordGrammar:
+        """Grammar of a generated token segment."""
+        raise UsageError(f"{type(self).__name__} does not generate {segment.name}; give it")
+
+    def word_anchors(self, segment: Segment, words: tuple[str, ...]) -> tuple[int, ...]:
+        """Anchor of each word; by default none."""
+        return (-1,) * len(words)
+
+    def config(self) -> dict[str, Any]:
+        """Constructor arguments beside the vocabulary, in plain types."""
+        return {}
+
+    def verify(self, structure: Structure, request: Request) -> str:
+        """Empty if ``structure`` is what was asked for, else what is wrong with it."""
+        return ""
+
+    def encode(
+        self, structure: Structure, *, augment: np.random.Generator | None = None
+    ) -> TokenSequence:
+        """Structure -> sequence.
+
+        Raises:
+            RecordError: unknown symbol, too many atoms, or anything the layout cannot express.
+        """
+        if len(structure) > self.max_atoms:
+            raise RecordError(
+                f"{len(structure)} atoms; this tokenizer takes at most {self.max_atoms}",
+                field="natoms",
+            )
+        return self.layout.assemble(self.vocabulary, self.fields(structure, augment))
+
+    def decode(self, sequence: TokenSequence) -> Structure:
+        """Sequence -> structure."""
+        return self.structure(self.layout.split(self.vocabulary, sequence))
+
+    def cursor(self, request: Request) -> Cursor:
+        """The walk through the layout that generates one sample of a request."""
+        return Cursor(self, request)
+
+    def fit_statistics(self, structures: Iterable[Structure]) -> None:
+        """Measure mean and standard deviation of each Euclidean slot kind on training data."""
+        rows: dict[str, list[np.ndarray]] = {}
+        for structure in structures:
+            fields = self.fields(structure)
+            for segment in self.layout.segments:
+                value = fields.get(segment.name)
+                if isinstance(value, Slots):
+                    rows.setdefault(segment.slot, []).append(self.targets(segment, value))
+        statistics = {}
+        for slot in self.vocabulary.slots:
+            if slot.geometry != "torus" and slot.name in rows:
+                data = np.concatenate(rows[slot.name])
+                statistics[slot.name] = (data.mean(0), np.maximum(data.std(0), 1e-3))
+        self.vocabulary = self.vocabulary.with_statistics(statistics)
+
+    def targets(self, segment: Segment, slots: Slots) -> np.ndarray:
+        """(n, width) numbers that the head of a slot segment really predicts."""
+        return slots.values[segment.pinned :]
+
+    @property
+    def fingerprint(self) -> str:
+        """16 hex digits over class, options, layout and vocabulary."""
+        return fingerprint(
+            {
+                "class": type(self).__name__,
+                "config": self.config(),
+                "layout": self.layout.to_dict(),
+                "vocabulary": self.vocabulary.to_dict(),
+            }
+        )

@@ -1,0 +1,162 @@
+"""Crystals: composition, then lattice parameters, then fractional coordinates on the torus.
+
+Layout (n atoms): ``<bos> El_1 .. El_n <structure> <lattice> <site>*n <eos>``. Against UniGenX's
+``material`` layout (spec 8.2): the lattice is a rotation-free slot of six numbers, a site knows its
+element and index, the origin is the first site, and elements come in order of electronegativity.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from sciar.errors import RecordError, UsageError
+from sciar.records import Crystal, Structure
+from sciar.tokenization.base import LayoutTokenizer
+from sciar.tokenization.cell import from_parameters, reduce_cell, to_parameters
+from sciar.tokenization.composition import CompositionGrammar, parse_composition
+from sciar.tokenization.cursor import Request, WordGrammar
+from sciar.tokenization.elements import SYMBOLS, canonical_key
+from sciar.tokenization.layout import Layout, Segment, Slots, SlotSpec, Words
+from sciar.tokenization.order import canonical_order
+from sciar.tokenization.vocabulary import SlotKind, Vocabulary
+
+LATTICE, SITE = "<lattice>", "<site>"
+CELLS = ("as-given", "niggli")
+
+
+def crystal_vocabulary(elements: Sequence[str] = SYMBOLS) -> Vocabulary:
+    """Specials, slot kinds and element symbols."""
+    names = ("<pad>", "<bos>", "<eos>", "<structure>", LATTICE, SITE, *elements)
+    return Vocabulary(names, (SlotKind(LATTICE, 6), SlotKind(SITE, 3, geometry="torus")))
+
+
+class CrystalTokenizer(LayoutTokenizer):
+    """Crystal <-> tokens.
+
+    Args:
+        task: ``csp`` (composition given, attended to in both directions) or ``denovo`` (composition
+            generated as well).
+        max_atoms: largest cell.
+        cell: ``niggli`` reduces every cell first; ``as-given`` keeps the cell of the data.
+        order: ``canonical`` (see :func:`~sciar.tokenization.order.canonical_order`) or ``file``.
+        vocabulary: stored vocabulary of a trained model.
+    """
+
+    def __init__(
+        self,
+        task: str = "csp",
+        max_atoms: int = 20,
+        cell: str = "niggli",
+        order: str = "canonical",
+        vocabulary: Vocabulary | None = None,
+    ) -> None:
+        if task not in ("csp", "denovo"):
+            raise UsageError(f"task {task!r} is neither 'csp' nor 'denovo'")
+        if cell not in CELLS:
+            raise UsageError(f"cell {cell!r} is none of {CELLS}")
+        if order not in ("canonical", "file"):
+            raise UsageError(f"order {order!r} is neither 'canonical' nor 'file'")
+        self.task, self.max_atoms, self.cell, self.order = task, max_atoms, cell, order
+        self.vocabulary = vocabulary or crystal_vocabulary()
+        words = "given" if task == "csp" else "generated"
+        self.layout = Layout(
+            name=f"crystal-{task}",
+            segments=(
+                Segment("begin", role="forced", tokens=("<bos>",)),
+                Segment("composition", role=words),
+                Segment("open", role="forced", tokens=("<structure>",)),
+                Segment("lattice", "slot", slot=LATTICE, unit="ln(angstrom/n^(1/3)), radian"),
+                Segment("sites", "slot", slot=SITE, unit="fraction of a cell vector", pinned=1),
+                Segment("end", role="forced", tokens=("<eos>",)),
+            ),
+        )
+
+    def config(self) -> dict[str, Any]:
+        return {
+            "task": self.task,
+            "max_atoms": self.max_atoms,
+            "cell": self.cell,
+            "order": self.order,
+        }
+
+    def fields(
+        self, structure: Structure, augment: np.random.Generator | None = None
+    ) -> dict[str, Words | Slots]:
+        """Crystal -> composition, lattice and sites; ``augment`` picks the origin at random."""
+        if not isinstance(structure, Crystal):
+            raise RecordError("a crystal tokenizer takes crystals, not molecules")
+        lattice, frac = structure.lattice, structure.frac
+        if self.cell == "niggli":
+            lattice, frac = reduce_cell(lattice, frac)
+        species = structure.species
+        for symbol in species:
+            self.vocabulary.id(symbol)
+        if self.order == "canonical":
+            order, frac = canonical_order(species, frac, augment)
+            species = tuple(species[i] for i in order)
+        else:
+            frac = (frac - frac[0]) % 1.0
+        n = len(species)
+        words = Words(species, tuple(range(n)))
+        return {
+            "composition": words,
+            "lattice": Slots((SlotSpec(),), to_parameters(lattice, n)[None]),
+            "sites": Slots(self._sites(words), frac),
+        }
+
+    def structure(self, fields: Mapping[str, Words | Slots]) -> Crystal:
+        """Fields -> crystal, with the lattice in the standard orientation (a along x)."""
+        words, lattice, sites = fields["composition"], fields["lattice"], fields["sites"]
+        assert isinstance(words, Words) and isinstance(lattice, Slots) and isinstance(sites, Slots)
+        matrix = from_parameters(lattice.values[0], len(words.tokens))
+        return Crystal(matrix, words.tokens, sites.values % 1.0)
+
+    def plan(self, segment: Segment, fields: Mapping[str, Words | Slots]) -> tuple[SlotSpec, ...]:
+        words = fields["composition"]
+        assert isinstance(words, Words)
+        return (SlotSpec(),) if segment.name == "lattice" else self._sites(words)
+
+    def word_anchors(self, segment: Segment, words: tuple[str, ...]) -> tuple[int, ...]:
+        return tuple(range(len(words)))
+
+    def word_grammar(self, segment: Segment, request: Request) -> WordGrammar:
+        return CompositionGrammar(self.vocabulary, self.max_atoms, **request.constraints)
+
+    def request(self, constraints: Mapping[str, Any], id: str = "") -> Request:
+        """``composition`` (exact), or for de novo models ``elements`` and ``max_atoms``."""
+        wanted = {k: v for k, v in constraints.items() if v is not None}
+        composition = wanted.pop("composition", None)
+        if composition is None:
+            if self.task == "csp":
+                raise UsageError("this model predicts structures of given compositions: give one")
+            CompositionGrammar(self.vocabulary, self.max_atoms, **wanted)
+            return Request({}, wanted, id)
+        if wanted:
+            raise UsageError(f"a composition is exact; drop {', '.join(sorted(wanted))}")
+        counts = parse_composition(composition)
+        total = sum(counts.values())
+        if total > self.max_atoms:
+            raise RecordError(
+                f"{total} atoms in the cell; this model was built for at most {self.max_atoms}",
+                field="composition",
+            )
+        for symbol in counts:
+            self.vocabulary.id(symbol)
+        species = tuple(s for s in sorted(counts, key=canonical_key) for _ in range(counts[s]))
+        return Request({"composition": Words(species, tuple(range(total)))}, {}, id)
+
+    def verify(self, structure: Structure, request: Request) -> str:
+        """Physical sanity of a sample: spec 8.4 item 7."""
+        assert isinstance(structure, Crystal)
+        if structure.volume < 0.1 * len(structure):
+            return f"cell volume {structure.volume:.3g} cubic angstrom is too small"
+        if np.linalg.norm(structure.lattice, axis=1).max() > 200.0:
+            return "a cell vector is longer than 200 angstrom"
+        return ""
+
+    @staticmethod
+    def _sites(words: Words) -> tuple[SlotSpec, ...]:
+        return tuple(SlotSpec(label=s, anchor=i) for i, s in enumerate(words.tokens))

@@ -1,0 +1,256 @@
+"""Layouts: a declared list of segments from which everything else is derived.
+
+A tokenizer turns a structure into *fields*; the layout turns fields into a
+:class:`~sciar.tokenization.sequence.TokenSequence` and back. The collation, the loss mask, the
+grammar of generation and the decoding all read this one declaration, so they cannot disagree.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from sciar.errors import UsageError
+from sciar.tokenization.sequence import TokenSequence
+from sciar.tokenization.vocabulary import Vocabulary
+
+ROLES = ("given", "generated", "forced")
+
+
+@dataclass(frozen=True)
+class Segment:
+    """One stretch of a sequence.
+
+    Attributes:
+        name: name of the segment and, unless constant, of the field it holds.
+        kind: ``token`` or ``slot``.
+        role: ``given`` (in the prompt), ``generated`` (sampled) or ``forced`` (known from what is
+            before it; never sampled).
+        tokens: the constant token names of a forced token segment.
+        slot: slot kind of a slot segment.
+        unit: unit of the payload, for readers of ``sciar tokenize``.
+        weight: loss weight of the segment's positions when they are generated.
+        pinned: how many leading slots of the segment are forced to their canonical value, zero.
+    """
+
+    name: str
+    kind: str = "token"
+    role: str = "generated"
+    tokens: tuple[str, ...] = ()
+    slot: str = ""
+    unit: str = ""
+    weight: float = 1.0
+    pinned: int = 0
+
+    def __post_init__(self) -> None:
+        if self.kind not in ("token", "slot"):
+            raise UsageError(f"segment {self.name}: kind {self.kind!r} is neither 'token' nor 'slot'")
+        if self.role not in ROLES:
+            raise UsageError(f"segment {self.name}: role {self.role!r} is none of {ROLES}")
+        if (self.kind == "slot") != bool(self.slot):
+            raise UsageError(f"segment {self.name}: a slot segment names its slot kind, others do not")
+        object.__setattr__(self, "tokens", tuple(self.tokens))
+
+    @property
+    def constant(self) -> bool:
+        """Whether the segment is a fixed run of tokens."""
+        return bool(self.tokens)
+
+
+@dataclass(frozen=True)
+class SlotSpec:
+    """What one slot describes: see :class:`~sciar.tokenization.sequence.TokenSequence`.
+
+    ``references`` count slots of the same segment (0 = its first slot), not positions.
+    """
+
+    label: str = ""
+    anchor: int = -1
+    references: tuple[int, ...] = ()
+    relations: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True)
+class Words:
+    """Field of a token segment: token names and, where known, the anchor of each."""
+
+    tokens: tuple[str, ...]
+    anchors: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class Slots:
+    """Field of a slot segment: one spec and one row of (n, width) values a slot."""
+
+    specs: tuple[SlotSpec, ...]
+    values: np.ndarray
+
+
+Fields = Mapping[str, "Words | Slots"]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The ordered segments of a target, and how many references its slots may name."""
+
+    name: str
+    segments: tuple[Segment, ...]
+    references: int = 0
+    bidirectional: bool = True
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain form for fingerprints and model folders."""
+        return asdict(self)
+
+    @property
+    def context_segments(self) -> int:
+        """Number of leading segments that are given or forced tokens: the prompt."""
+        for i, segment in enumerate(self.segments):
+            if segment.role == "generated":
+                return i
+        return len(self.segments)
+
+    def assemble(self, vocabulary: Vocabulary, fields: Fields, stop: int | None = None) -> TokenSequence:
+        """Fields -> sequence, of the first ``stop`` segments (default: all)."""
+        writer = Writer(vocabulary, self.references)
+        context = 0
+        for index, segment in enumerate(self.segments[:stop]):
+            writer.segment(segment, fields)
+            if index + 1 == self.context_segments:
+                context = len(writer.ids)
+            if segment.kind == "token" and segment.role == "generated":
+                writer.terminator_weight = segment.weight
+        return writer.finish(context if self.bidirectional else 0)
+
+    def split(self, vocabulary: Vocabulary, sequence: TokenSequence) -> dict[str, Words | Slots]:
+        """Sequence -> fields; the inverse of :meth:`assemble`.
+
+        Raises:
+            UsageError: if the sequence does not follow the layout.
+        """
+        names = [vocabulary.names[i] for i in sequence.ids]
+        fields: dict[str, Words | Slots] = {}
+        at = 0
+        for index, segment in enumerate(self.segments):
+            if segment.constant:
+                end = at + len(segment.tokens)
+                if tuple(names[at:end]) != segment.tokens:
+                    raise UsageError(f"position {at}: expected {segment.tokens}, found {names[at:end]}")
+            elif segment.kind == "token":
+                end = self._end_of_words(index, names, sequence.kinds, at)
+                anchors = tuple(int(a) for a in sequence.anchors[at:end])
+                fields[segment.name] = Words(tuple(names[at:end]), anchors)
+            else:
+                kind = vocabulary.kind(segment.slot)
+                end = at
+                while end < len(names) and sequence.kinds[end] == kind:
+                    end += 1
+                fields[segment.name] = self._slots(vocabulary, sequence, at, end, kind)
+            at = end
+        if at != len(names):
+            raise UsageError(f"{len(names) - at} tokens are left over after the last segment")
+        return fields
+
+    def _end_of_words(self, index: int, names: list[str], kinds: np.ndarray, at: int) -> int:
+        """Words end at the constant that follows them, or at the first slot."""
+        follower = self.segments[index + 1] if index + 1 < len(self.segments) else None
+        stop = follower.tokens[0] if follower is not None and follower.constant else None
+        while at < len(names) and kinds[at] == 0 and names[at] != stop:
+            at += 1
+        return at
+
+    def _slots(
+        self, vocabulary: Vocabulary, sequence: TokenSequence, at: int, end: int, kind: int
+    ) -> Slots:
+        width = vocabulary.slots[kind - 1].width
+        specs = []
+        for p in range(at, end):
+            used = sequence.references[p] >= 0
+            specs.append(
+                SlotSpec(
+                    label=vocabulary.names[sequence.labels[p]] if sequence.labels[p] >= 0 else "",
+                    anchor=int(sequence.anchors[p]),
+                    references=tuple(int(r) - at for r in sequence.references[p][used]),
+                    relations=tuple(int(r) for r in sequence.relations[p][used]),
+                )
+            )
+        return Slots(tuple(specs), sequence.values[at:end, :width].astype(np.float64))
+
+
+class Writer:
+    """Collects positions, one token, slot or segment at a time."""
+
+    def __init__(self, vocabulary: Vocabulary, references: int) -> None:
+        self.vocabulary, self.width, self.n_references = vocabulary, vocabulary.width, references
+        self.ids: list[int] = []
+        self.kinds: list[int] = []
+        self.weights: list[float] = []
+        self.labels: list[int] = []
+        self.anchors: list[int] = []
+        self.values: list[np.ndarray] = []
+        self.references: list[tuple[int, ...]] = []
+        self.relations: list[tuple[int, ...]] = []
+        # A generated run of words ends by sampling the first token of the constant that follows it,
+        # so that token carries loss too.
+        self.terminator_weight = 0.0
+
+    def segment(self, segment: Segment, fields: Fields) -> None:
+        """Append one whole segment."""
+        if segment.constant:
+            self.tokens(segment.tokens, (), 0.0)
+            self.weights[-len(segment.tokens)] = self.terminator_weight
+            self.terminator_weight = 0.0
+            return
+        value = fields[segment.name]
+        weight = segment.weight if segment.role == "generated" else 0.0
+        if isinstance(value, Words):
+            self.tokens(value.tokens, value.anchors, weight)
+            return
+        start = len(self.ids)
+        for i, (spec, row) in enumerate(zip(value.specs, value.values, strict=True)):
+            self.slot(segment, spec, start, 0.0 if i < segment.pinned else weight)
+            self.values[-1][0, : len(row)] = row
+
+    def tokens(self, names: tuple[str, ...], anchors: tuple[int, ...], weight: float) -> None:
+        """Append plain tokens."""
+        n = len(names)
+        self.ids += [self.vocabulary.id(name) for name in names]
+        self.kinds += [0] * n
+        self.weights += [weight] * n
+        self.labels += [-1] * n
+        self.anchors += anchors or (-1,) * n
+        self.values.append(np.zeros((n, self.width), dtype=np.float32))
+        self.references += [(-1,) * self.n_references] * n
+        self.relations += [(0,) * self.n_references] * n
+
+    def slot(self, segment: Segment, spec: SlotSpec, start: int, weight: float = 0.0) -> None:
+        """Append one slot of a segment that began at position ``start``; its payload is zero."""
+        kind = self.vocabulary.kind(segment.slot)
+        self.ids.append(int(self.vocabulary.slot_ids[kind - 1]))
+        self.kinds.append(kind)
+        self.weights.append(weight)
+        self.labels.append(self.vocabulary.id(spec.label) if spec.label else -1)
+        self.anchors.append(spec.anchor)
+        self.values.append(np.zeros((1, self.width), dtype=np.float32))
+        n = self.n_references
+        where = tuple(start + r for r in spec.references)
+        self.references.append((where + (-1,) * n)[:n])
+        self.relations.append((spec.relations + (0,) * n)[:n])
+
+    def finish(self, context: int) -> TokenSequence:
+        """Everything so far as one sequence."""
+        n = len(self.ids)
+        return TokenSequence(
+            ids=np.array(self.ids, dtype=np.int32),
+            kinds=np.array(self.kinds, dtype=np.int8),
+            values=np.concatenate([np.zeros((0, self.width), np.float32), *self.values]),
+            weights=np.array(self.weights, dtype=np.float32),
+            labels=np.array(self.labels, dtype=np.int32),
+            anchors=np.array(self.anchors, dtype=np.int16),
+            references=np.array(self.references, dtype=np.int16).reshape(n, self.n_references),
+            relations=np.array(self.relations, dtype=np.int8).reshape(n, self.n_references),
+            context=context,
+        )

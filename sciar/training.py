@@ -1,0 +1,143 @@
+"""``sciar fit|validate|test|predict``: a LightningCLI over packaged recipes."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
+
+from sciar.datasets.datamodule import StructureData
+from sciar.errors import UsageError
+from sciar.folder import ModelFolder, save_folder
+from sciar.tasks.autoregressive import AutoregressiveTask
+
+COMMANDS = ("fit", "validate", "test", "predict")
+
+
+def recipes() -> dict[str, Path]:
+    """Packaged recipes: name -> YAML file."""
+    folder = resources.files("sciar") / "configs"
+    return {p.stem: p for p in sorted(Path(str(folder)).glob("*.yaml"))}
+
+
+def with_recipes(arguments: list[str]) -> list[str]:
+    """Replace ``--config NAME`` by the path of the packaged recipe of that name.
+
+    Raises:
+        UsageError: if the value is neither a file nor a recipe.
+    """
+    known, out = recipes(), []
+    value_next = False
+    for argument in arguments:
+        name, equals, value = argument.partition("=")
+        if value_next:
+            out.append(_recipe(argument, known))
+            value_next = False
+        elif name in ("--config", "-c") and equals:
+            out.append(f"{name}={_recipe(value, known)}")
+        else:
+            value_next = name in ("--config", "-c")
+            out.append(argument)
+    return out
+
+
+def _recipe(value: str, known: dict[str, Path]) -> str:
+    if Path(value).is_file():
+        return value
+    if value in known:
+        return str(known[value])
+    raise UsageError(f"no file and no recipe {value!r}; recipes: {', '.join(known)}")
+
+
+class ExportModel(L.Callback):
+    """Writes the trained model as a folder when training ends (also on Ctrl-C).
+
+    Args:
+        folder: where; default ``model`` inside the run's folder.
+        name: name of the model; default: name of the run's folder.
+        data: one line on the data, for the card.
+        sampling: default settings of generation, stored with the model.
+    """
+
+    def __init__(
+        self,
+        folder: str | None = None,
+        name: str | None = None,
+        data: str = "",
+        sampling: dict[str, Any] | None = None,
+    ) -> None:
+        self.folder, self.name, self.data, self.sampling = folder, name, data, sampling or {}
+
+    def on_exception(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException
+    ) -> None:
+        if isinstance(exception, KeyboardInterrupt) and trainer.global_step > 0:
+            path = Path(trainer.default_root_dir) / "interrupted.ckpt"
+            trainer.save_checkpoint(path)
+            print(f"interrupted: checkpoint written to {path}; go on with --ckpt_path {path}")
+
+    def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        if stage != "fit" or not trainer.is_global_zero or trainer.global_step == 0:
+            return
+        assert isinstance(pl_module, AutoregressiveTask)
+        root = Path(trainer.default_root_dir)
+        folder = Path(self.folder) if self.folder else root / "model"
+        name = self.name or root.name
+        info = {
+            "recipe": name,
+            "data": self.data,
+            "steps": trainer.global_step,
+            "parameters": sum(p.numel() for p in pl_module.model.parameters()),
+            "hardware": _hardware(trainer),
+            "versions": {"torch": str(torch.__version__), "lightning": L.__version__},
+        }
+        card = _card(name, info, {k: float(v) for k, v in trainer.callback_metrics.items()})
+        content = ModelFolder(name, pl_module.model, pl_module.tokenizer, self.sampling, info, card)
+        save_folder(folder, content)
+        print(f"model written to {folder}")
+
+
+def _hardware(trainer: L.Trainer) -> str:
+    if torch.cuda.is_available():
+        return f"{trainer.world_size} x {torch.cuda.get_device_name()}"
+    return f"CPU ({platform.machine()}), {trainer.world_size} x {torch.get_num_threads()} threads"
+
+
+def _card(name: str, info: dict[str, Any], metrics: dict[str, float]) -> str:
+    lines = [f"# {name}", "", f"- data: {info['data'] or 'see the recipe'}"]
+    lines += [f"- {key}: {info[key]}" for key in ("recipe", "steps", "parameters", "hardware")]
+    lines += ["", "## Losses at the end of training", ""]
+    lines += [f"- {key}: {value:.4f}" for key, value in sorted(metrics.items())]
+    return "\n".join(lines) + "\n"
+
+
+class TrainingCLI(LightningCLI):
+    """LightningCLI of SciAR: the data module's fitted tokenizer decides the model's vocabulary."""
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        parser.link_arguments(
+            "data", "model.tokenizer", compute_fn=_fitted_tokenizer, apply_on="instantiate"
+        )
+
+
+def _fitted_tokenizer(data: StructureData) -> Any:
+    return data.fitted_tokenizer
+
+
+def main(arguments: ArgsType = None) -> TrainingCLI:
+    """Run a training command with arguments as on the command line (without ``sciar``)."""
+    given = sys.argv[1:] if arguments is None else arguments
+    assert isinstance(given, list)
+    return TrainingCLI(
+        AutoregressiveTask,
+        StructureData,
+        args=with_recipes(given),
+        save_config_kwargs={"overwrite": True},
+        seed_everything_default=0,
+    )
