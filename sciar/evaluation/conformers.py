@@ -20,7 +20,7 @@ from rdkit import Chem
 from rdkit.Chem import rdMolAlign
 
 from sciar.errors import RecordError, UsageError
-from sciar.evaluation.inputs import MoleculeLike, checked_ids
+from sciar.evaluation.inputs import MoleculeLike, checked_ids, packed, unpacked
 from sciar.evaluation.processes import Outcome, ProcessMap
 from sciar.evaluation.statistics import mean, ratio
 from sciar.records import Molecule
@@ -104,13 +104,18 @@ def _as_mol(molecule: MoleculeLike) -> Chem.Mol | None:
     return Chem.RemoveHs(molecule) if molecule.GetNumConformers() else None
 
 
-def rmsd_matrix(pair: tuple[Sequence[Chem.Mol], Sequence[Chem.Mol]]) -> np.ndarray:
-    """(generated, references) RMSD in angstrom between hydrogen-free molecules of one graph."""
-    generated, references = pair
-    # GetBestRMS moves its first argument; a fresh copy keeps the caller's molecules as they are
-    return np.array(
-        [[rdMolAlign.GetBestRMS(Chem.Mol(g), r) for r in references] for g in generated]
-    )
+def rmsd_matrix(pair: tuple[Sequence[bytes], Sequence[bytes]]) -> np.ndarray:
+    """(generated, references) RMSD in angstrom between hydrogen-free molecules of one graph.
+
+    Args:
+        pair: two lists of molecules as :func:`sciar.evaluation.inputs.packed` gives them.
+    """
+    references = [unpacked(data) for data in pair[1]]
+    rows = []
+    for data in pair[0]:
+        # GetBestRMS moves its first argument, so each comparison starts from the original
+        rows.append([rdMolAlign.GetBestRMS(unpacked(data), r) for r in references])
+    return np.array(rows)
 
 
 def evaluate_conformers(
@@ -153,7 +158,7 @@ def evaluate_conformers(
     parsed = [[m for m in map(_as_mol, group) if m is not None] for group in generated]
     places = [i for i, group in enumerate(parsed) if group]
     with ProcessMap(rmsd_matrix, jobs=jobs, timeout=timeout) as pool:
-        items = [(parsed[i], truths[i]) for i in places]
+        items = [([*map(packed, parsed[i])], [*map(packed, truths[i])]) for i in places]
         found = pool.map(items, description="RMSD", progress=progress)
     outcomes = dict(zip(places, found, strict=True))
     rows = [

@@ -62,11 +62,9 @@ def features(
     with ProcessMap(structure_fingerprint, jobs=jobs, timeout=timeout) as pool:
         outcomes = pool.map(crystals, description="fingerprints", progress=progress)
     good = [i for i, o in enumerate(outcomes) if o.value is not None]
-    structure = np.array([outcomes[i].value for i in good]).reshape(len(good), -1)
-    composition = np.array([composition_features(crystals[i].composition) for i in good])
     return Features(
-        structure,
-        composition.reshape(len(good), -1),
+        np.array([outcomes[i].value for i in good]),
+        np.array([composition_features(crystals[i].composition) for i in good]),
         len(crystals),
         sum(o.timed_out for o in outcomes),
         sum(o.error is not None for o in outcomes),

@@ -10,12 +10,13 @@ from rdkit import Chem
 from rdkit.Chem import rdDistGeom, rdForceFieldHelpers
 
 from sciar.errors import UsageError
+from sciar.evaluation.inputs import packed, unpacked
 from sciar.evaluation.processes import ProcessMap
 
 
-def _embed(task: tuple[Chem.Mol, int, int, bool]) -> list[Chem.Mol]:
-    mol, count, seed, mmff = task
-    mol = Chem.AddHs(Chem.RemoveHs(mol))
+def _embed(task: tuple[bytes, int, int, bool]) -> list[bytes]:
+    data, count, seed, mmff = task
+    mol = Chem.AddHs(Chem.RemoveHs(unpacked(data)))
     mol.RemoveAllConformers()
     parameters: Any = rdDistGeom.ETKDGv3()
     parameters.randomSeed = seed
@@ -26,7 +27,7 @@ def _embed(task: tuple[Chem.Mol, int, int, bool]) -> list[Chem.Mol]:
         places = list(rdDistGeom.EmbedMultipleConfs(mol, count, parameters))
     if mmff and places:
         rdForceFieldHelpers.MMFFOptimizeMoleculeConfs(mol, numThreads=1)
-    return [_single(mol, place) for place in places]
+    return [packed(_single(mol, place)) for place in places]
 
 
 def _single(mol: Chem.Mol, place: int) -> Chem.Mol:
@@ -67,11 +68,11 @@ def etkdg_baseline(
     if len(counts) != len(mols) or any(c < 1 for c in counts):
         raise UsageError("give one number of conformers, at least 1, for each molecule")
     seeds = [int(np.random.default_rng((seed, i)).integers(1, 2**31 - 1)) for i in range(len(mols))]
-    tasks = [(m, c, s, mmff) for m, c, s in zip(mols, counts, seeds, strict=True)]
+    tasks = [(packed(m), c, s, mmff) for m, c, s in zip(mols, counts, seeds, strict=True)]
     with ProcessMap(_embed, jobs=jobs, timeout=timeout) as pool:
         outcomes = pool.map(tasks, description="ETKDG", progress=progress)
     results: list[list[Any]] = []
     for count, outcome in zip(counts, outcomes, strict=True):
-        found = list(outcome.value or [])[:count]
+        found = [unpacked(data) for data in outcome.value or []]
         results.append(found + [None] * (count - len(found)))
     return results

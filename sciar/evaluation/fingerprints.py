@@ -9,6 +9,7 @@ over the sites.
 
 from __future__ import annotations
 
+import warnings
 from functools import cache
 from typing import Any
 
@@ -54,17 +55,23 @@ def structure_fingerprint(crystal: Crystal) -> np.ndarray:
         ValueError, RuntimeError: from pymatgen, when no neighbours can be found.
     """
     structure = crystal.to_pymatgen()
-    total = np.zeros(fingerprint_length())
-    for index in range(len(structure)):
-        data = _neighbours().get_nn_data(structure, index)
-        features: list[float] = []
-        for number in range(1, _LARGEST + 1):
-            weight = data.cn_weights.get(number, 0.0)
-            features.append(weight)
-            for parameter in _order_parameters().get(number, ()):
-                features.append(weight * _value(parameter, structure[index], data, number))
-        total += features
-    return total / len(structure)
+    with warnings.catch_warnings():
+        # CrystalNN asks for oxidation states, which generated crystals do not have
+        warnings.simplefilter("ignore")
+        sites = [_site_features(structure, index) for index in range(len(structure))]
+    return np.mean(sites, axis=0)
+
+
+def _site_features(structure: Any, index: int) -> np.ndarray:
+    """(61,) features of one site."""
+    data = _neighbours().get_nn_data(structure, index)
+    features: list[float] = []
+    for number in range(1, _LARGEST + 1):
+        weight = data.cn_weights.get(number, 0.0)
+        features.append(weight)
+        for parameter in _order_parameters().get(number, ()):
+            features.append(weight * _value(parameter, structure[index], data, number))
+    return np.array(features)
 
 
 def _value(parameter: LocalStructOrderParams, site: Any, data: Any, number: int) -> float:

@@ -58,6 +58,25 @@ def as_molecule(molecule: Any) -> Molecule | None:
         return None
 
 
+def packed(mol: Mol) -> bytes:
+    """An RDKit molecule as bytes that keep its properties and full-precision coordinates.
+
+    RDKit's own pickles round coordinates to single precision, so results would depend on
+    whether another process computed them.
+    """
+    from rdkit import Chem
+
+    keep = Chem.PropertyPickleOptions
+    return bytes(mol.ToBinary(int(keep.AllProps) | int(keep.CoordsAsDouble)))
+
+
+def unpacked(data: bytes) -> Mol:
+    """The molecule of :func:`packed`."""
+    from rdkit import Chem
+
+    return Chem.Mol(data)  # type: ignore[call-overload]  # the stubs know text only
+
+
 def checked_ids(ids: Sequence[str] | None, count: int) -> list[str]:
     """The given identifiers, or the indices as text.
 

@@ -10,6 +10,7 @@ from typing import Any
 from rdkit import Chem
 
 from sciar.errors import UsageError
+from sciar.evaluation.inputs import packed, unpacked
 from sciar.evaluation.processes import ProcessMap
 
 
@@ -20,8 +21,8 @@ def _busters() -> Any:
     return PoseBusters(config="mol")
 
 
-def _check_one(mol: Chem.Mol) -> dict[str, bool]:
-    mol = Chem.Mol(mol)
+def _check_one(data: bytes) -> dict[str, bool]:
+    mol = unpacked(data)
     mol.GetConformer().SetId(0)  # the library's energy test asks for conformer 0
     table = _busters().bust(mol_pred=mol)
     row = table.iloc[0]
@@ -54,11 +55,10 @@ def posebusters_checks(
     """
     if find_spec("posebusters") is None:
         raise UsageError("PoseBusters is not installed; install it with: pip install posebusters")
-    places = [i for i, mol in enumerate(mols) if mol is not None]
+    given = {i: packed(mol) for i, mol in enumerate(mols) if mol is not None}
     with ProcessMap(_check_one, jobs=jobs, timeout=timeout) as pool:
-        items = [mols[i] for i in places]
-        outcomes = pool.map(items, description="PoseBusters", progress=progress)
+        outcomes = pool.map(list(given.values()), description="PoseBusters", progress=progress)
     results: list[dict[str, bool]] = [{} for _ in mols]
-    for i, outcome in zip(places, outcomes, strict=True):
+    for i, outcome in zip(given, outcomes, strict=True):
         results[i] = outcome.value or {}
     return results

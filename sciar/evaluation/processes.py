@@ -45,6 +45,7 @@ class _Worker:
     def _started(self) -> subprocess.Popen[bytes]:
         if self._process is not None and self._process.poll() is None:
             return self._process
+        self.close()
         environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
         path = [os.path.abspath(entry) for entry in sys.path]
         environment["PYTHONPATH"] = os.pathsep.join(path)

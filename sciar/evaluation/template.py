@@ -83,9 +83,13 @@ class TemplateBaseline:
         return groups
 
     def _preference(self, indices: np.ndarray) -> np.ndarray:
-        """Order of structures for equal similarity: a typical relative volume first."""
+        """Order of structures for equal similarity: a rather dense one first.
+
+        It decides where the elements do not, above all for carbon_24; the quantile 0.2 of the
+        relative volume was chosen on its validation part (24.0 % matched of 700; median 16.1 %).
+        """
         relative = np.array([_packing(self._crystals[i]) for i in indices])
-        return np.argsort(np.abs(relative - np.median(relative)), kind="stable")
+        return np.argsort(np.abs(relative - np.quantile(relative, 0.2)), kind="stable")
 
     def predict(self, composition: Mapping[str, int]) -> Crystal | None:
         """The substituted template with exactly this composition.
