@@ -91,15 +91,9 @@ def _parsed(text: str) -> Crystal:
                 return crystal
             parser = CifParser.from_str(text, check_cif=False)
             structures = parser.parse_structures(primitive=False, on_error="raise")
-        # pymatgen signals malformed text with these types, depending on where it is cut.
-        except (
-            ValueError,
-            KeyError,
-            IndexError,
-            TypeError,
-            AssertionError,
-            StopIteration,
-        ) as error:
+        except RecordError:
+            raise
+        except Exception as error:  # pymatgen's type depends on where the text is cut
             raise RecordError(_reason(error, caught), field="cif") from error
     if not structures:
         raise RecordError("the block holds no structure (truncated?)", field="cif")

@@ -67,6 +67,24 @@ def molecule_from_smiles(smiles: str) -> Molecule:
     return Molecule(symbols, None, smiles, mol, Chem.GetFormalCharge(mol))
 
 
+def checked_edges(bonds: list[Any], count: int) -> list[tuple[int, int]]:
+    """Atom pairs of a bond list; pairs that are repeated or out of range are a bad record."""
+    edges: list[tuple[int, int]] = []
+    seen: set[frozenset[int]] = set()
+    for bond in bonds:
+        try:
+            i, j = int(bond[0]), int(bond[1])
+        except (TypeError, ValueError, IndexError, KeyError, OverflowError) as error:
+            raise RecordError(f"bond {bond!r} is not [i, j, order]", field="bonds") from error
+        if not (0 <= i < count and 0 <= j < count and i != j and {i, j} not in seen):
+            raise RecordError(
+                f"bond {bond!r} is repeated or names atoms outside 0..{count - 1}", field="bonds"
+            )
+        seen.add(frozenset((i, j)))
+        edges.append((i, j))
+    return edges
+
+
 def mol_from_bonds(
     symbols: tuple[str, ...],
     positions: np.ndarray,
@@ -91,14 +109,12 @@ def mol_from_bonds(
         3.0: Chem.BondType.TRIPLE,
     }
     mol = Chem.RWMol(Molecule(symbols, positions).to_rdkit())
-    for bond in bonds:
+    for (i, j), bond in zip(checked_edges(bonds, len(symbols)), bonds, strict=True):
         try:
-            i, j, order = int(bond[0]), int(bond[1]), kinds[float(bond[2])]
-            mol.AddBond(i, j, order)
-        except (TypeError, ValueError, IndexError, KeyError, RuntimeError) as error:
-            raise RecordError(
-                f"bond {bond!r} is not a valid [i, j, order]", field="bonds"
-            ) from error
+            order = kinds[float(bond[2])]
+        except (TypeError, ValueError, IndexError, KeyError) as error:
+            raise RecordError(f"bond {bond!r} has no known order", field="bonds") from error
+        mol.AddBond(i, j, order)
         if order == Chem.BondType.AROMATIC:
             for atom in (i, j):
                 mol.GetAtomWithIdx(atom).SetIsAromatic(True)

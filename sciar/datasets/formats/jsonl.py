@@ -10,7 +10,7 @@ sites: [{element, fractional_coordinates}]``; molecule: ``id, smi, pos, num``. U
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from sciar.datasets.formats.elements import checked_symbols, number_of, symbols_
 from sciar.datasets.formats.entry import Built, Entry
 from sciar.datasets.formats.graphs import (
     bond_fields,
+    checked_edges,
     mol_from_bonds,
     mol_from_smiles,
     molecule_from_smiles,
@@ -46,7 +47,7 @@ def read_predictions(path: Path) -> Iterator[Entry]:
     return _entries(path, _build_prediction)
 
 
-def _entries(path: Path, build: Any) -> Iterator[Entry]:
+def _entries(path: Path, build: Callable[[dict[str, Any]], Built]) -> Iterator[Entry]:
     for raw in lines(path):
         if not raw.strip():
             continue
@@ -60,7 +61,16 @@ def _entries(path: Path, build: Any) -> Iterator[Entry]:
             yield Entry.failed(RecordError(f"the line is not JSON ({error}); is it truncated?"))
         else:
             identifier = row.get("id")
-            yield Entry(None if identifier is None else str(identifier), partial(build, row))
+            made = partial(_guarded, build, row)
+            yield Entry(None if identifier is None else str(identifier), made)
+
+
+def _guarded(build: Callable[[dict[str, Any]], Built], row: dict[str, Any]) -> Built:
+    """JSON may hold anything anywhere: a value of the wrong type is a bad record too."""
+    try:
+        return build(row)
+    except (TypeError, ValueError, KeyError, AttributeError, OverflowError) as error:
+        raise RecordError(f"a field has the wrong type: {error}") from error
 
 
 def _build(row: dict[str, Any]) -> Built:
@@ -151,7 +161,7 @@ def _graph(row: dict[str, Any], symbols: tuple[str, ...], positions: np.ndarray)
         # A bond list without atom charges is ambiguous; the SMILES says where they sit.
         from sciar.datasets.molecule_graph import match_template
 
-        edges = [(int(bond[0]), int(bond[1])) for bond in row["bonds"]]
+        edges = checked_edges(row["bonds"], len(symbols))
         matched = match_template(symbols, positions, edges, str(row["smiles"]))
         if matched is not None:
             return matched

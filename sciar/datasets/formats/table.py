@@ -34,7 +34,10 @@ def read(path: Path) -> Iterator[Entry]:
     text = (line.decode("utf-8", "surrogateescape") for line in lines(path))
     first = next(text, "").removeprefix("\ufeff")
     rows = csv.reader(chain([first], text))
-    header = [name.strip() for name in next(rows, [])]
+    try:
+        header = [name.strip() for name in next(rows, [])]
+    except csv.Error as error:
+        raise UsageError(f"{path}: the header line is malformed ({error})") from error
     lowered = [name.lower() for name in header]
     if not any(column in lowered for column in _STRUCTURE_COLUMNS):
         raise UsageError(

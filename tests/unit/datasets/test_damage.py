@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tempfile
 from collections.abc import Callable
 from functools import cache
@@ -58,6 +59,26 @@ def test_changed_bytes(kind: str, ending: str, data: st.DataObject) -> None:
         at = data.draw(st.integers(0, len(damaged) - 1))
         damaged[at : at + data.draw(st.integers(0, 4))] = data.draw(st.binary(max_size=3))
     check(bytes(damaged), ending, lambda structure: None)
+
+
+GOOD_ROWS = (
+    {"lattice": [[4, 0, 0], [0, 4, 0], [0, 0, 4]], "species": ["Na"], "frac": [[0, 0, 0]]},
+    {"z": [6, 8], "pos": [[0, 0, 0], [0, 0, 1.1]], "smiles": "C=O", "bonds": [[0, 1, 2]]},
+    {"smi": "CO", "pos": [[0, 0, 0], [0, 0, 1.1]], "num": 2, "props": {}, "charge": 0},
+)
+ANYTHING = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=2), inner),
+    max_leaves=5,
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.data())
+def test_any_value_in_any_field_of_jsonl(data: st.DataObject) -> None:
+    row: dict[str, object] = dict(data.draw(st.sampled_from(GOOD_ROWS)))
+    row[data.draw(st.sampled_from(sorted(row)))] = data.draw(ANYTHING)
+    check(json.dumps(row).encode() + b"\n", ".jsonl", lambda structure: None)
 
 
 @pytest.mark.parametrize("ending", [".cif", ".jsonl", ".extxyz"])
