@@ -98,9 +98,10 @@ def _canonical(smiles: str) -> str:
 
 def _smiles(mol: Mol) -> str:
     """Canonical SMILES without conformer or atom order, hydrogens implicit where possible."""
-    from rdkit import Chem
+    from rdkit import Chem, rdBase
 
-    return str(Chem.CanonSmiles(Chem.MolToSmiles(Chem.RemoveHs(mol))))
+    with rdBase.BlockLogs():
+        return str(Chem.CanonSmiles(Chem.MolToSmiles(Chem.RemoveHs(mol))))
 
 
 def _edge_sets(molecule: Molecule) -> list[Edges]:
@@ -258,6 +259,10 @@ def _orders_by_valence(molecule: Molecule, edge_sets: list[Edges]) -> Mol:
 
     reasons = []
     for edges in edge_sets:
+        bonded = {atom for edge in edges for atom in edge}
+        if any(s == "H" and i not in bonded for i, s in enumerate(molecule.symbols)):
+            reasons.append("a hydrogen is bonded to nothing")
+            continue
         mol = Chem.RWMol(molecule.to_rdkit())
         for atom in mol.GetAtoms():
             atom.SetNoImplicit(True)

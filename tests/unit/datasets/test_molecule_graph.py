@@ -128,6 +128,10 @@ def test_agreement_leaves_properties_alone() -> None:
     [
         (Molecule(("C", "O"), None), "neither coordinates nor a graph"),
         (Molecule(("C", "C"), np.array([[0, 0, 0], [0, 0, 0.1]])), "closer than 0.3"),
+        (
+            Molecule(("F", "H", "H"), np.array([[0, 0, 0], [0, 0, 0.92], [0, 0, 5]])),
+            "a hydrogen is bonded to nothing",
+        ),
         (Molecule(("C", "H"), np.array([[0, 0, 0], [0, 0, 1.1]])), "no graph with charge 0"),
     ],
 )
