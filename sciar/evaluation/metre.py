@@ -4,7 +4,10 @@ When a data set holds several structures of one composition (carbon-24 is the ex
 the i-th prediction with the i-th reference punishes a model for the order of its samples. METRe
 (Martirosyan et al., "All that structure matches does not glitter", 2025) compares every reference
 with all predictions of its composition and keeps the best RMSE; cRMSE counts an unmatched
-reference with the matcher's stol.
+reference with the matcher's stol. No validity rule is applied here.
+
+The cost grows with the square of a composition's structures: 1,624 samples against the 1,624
+shared test crystals of carbon_24 are 440,000 comparisons of about 7 ms.
 """
 
 from __future__ import annotations

@@ -206,7 +206,8 @@ class ProcessMap:
             except BaseException as error:  # handed to the calling thread below
                 failures.append(error)
 
-        threads = [threading.Thread(target=work, args=(w,), daemon=True) for w in self._workers]
+        needed = self._workers[: -(-len(items) // chunk)]
+        threads = [threading.Thread(target=work, args=(w,), daemon=True) for w in needed]
         for thread in threads:
             thread.start()
         for thread in threads:

@@ -56,7 +56,7 @@ def test_pools_are_reusable_and_leave_no_process() -> None:
         assert [o.value for o in pool.map([], progress=False)] == []
         assert [o.value for o in pool.map([3], progress=False)] == [-3]
         children = [w._process for w in pool._workers if w._process is not None]
-        assert children and all(c.poll() is None for c in children)
+        assert len(children) == 2 and all(c.poll() is None for c in children)
     assert all(c.poll() is not None for c in children)
 
 

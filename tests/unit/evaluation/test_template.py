@@ -41,8 +41,8 @@ def test_the_most_similar_elements_take_the_places(perovskite: Builder) -> None:
 _ELEMENTS = st.lists(st.sampled_from(sorted(index_of())), min_size=3, max_size=3, unique=True)
 
 
-@given(st.lists(_ELEMENTS, min_size=1, max_size=6), _ELEMENTS, st.sampled_from(list(SIMILARITIES)))
-def test_choice_is_the_minimum_over_all_assignments(
+@given(st.lists(_ELEMENTS, min_size=1, max_size=14), _ELEMENTS, st.sampled_from(list(SIMILARITIES)))
+def test_choice_is_among_the_cheapest_over_all_assignments(
     train: list[list[str]], wanted: list[str], similarity: str
 ) -> None:
     frac = np.random.default_rng(0).random((4, 3))
@@ -56,12 +56,12 @@ def test_choice_is_the_minimum_over_all_assignments(
         pairs = zip(old, new, strict=True)
         return sum(table[index_of()[a], index_of()[b]] for a, b in pairs)
 
-    best = min(
-        cost(c.species, (wanted[0], wanted[0], *order))
+    cheapest = sorted(
+        min(cost(c.species, (wanted[0], wanted[0], *order)) for order in permutations(wanted[1:]))
         for c in crystals
-        for order in permutations(wanted[1:])
     )
-    assert min(cost(c.species, found.species) for c in crystals) == pytest.approx(best)
+    limit = cheapest[:10][-1] if similarity == "size" else cheapest[0]
+    assert min(cost(c.species, found.species) for c in crystals) <= limit + 1e-9
 
 
 def test_smaller_cells_are_repeated_and_unknown_patterns_refused(rocksalt: Builder) -> None:
@@ -97,12 +97,14 @@ def test_similarity_is_chosen_on_validation_data(
     shared_crystals: Callable[..., list[Crystal]],
 ) -> None:
     train, validation = shared_crystals("perov_5", "train"), shared_crystals("perov_5", "val", 400)
-    assert best_similarity(train, validation, sample=60, progress=False) == "size"
+    chosen = best_similarity(train, validation, sample=60, timeout=None, progress=False)
+    assert chosen == TemplateBaseline(train).similarity == "size"
 
 
 @pytest.mark.shared
 def test_strength_on_mp_20(shared_crystals: Callable[..., list[Crystal]]) -> None:
     baseline = TemplateBaseline(shared_crystals("mp_20", "train"))
+    assert baseline.similarity == "chemical"
     references = shared_crystals("mp_20", "val", 120)
     guesses = [[baseline.predict(c.composition)] for c in references]
     found = evaluate_csp(guesses, references, k=1, bootstrap=0, timeout=None, progress=False)
