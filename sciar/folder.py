@@ -115,7 +115,9 @@ def load_folder(folder: Path) -> ModelFolder:
     try:
         model.load_state_dict({k: v.float() for k, v in state.items()})
     except RuntimeError as error:
-        raise ModelError(f"{folder}: weights and config.yaml do not fit together ({error})") from error
+        raise ModelError(
+            f"{folder}: weights and config.yaml do not fit together ({error})"
+        ) from error
     card = folder / "card.md"
     return ModelFolder(
         name=config.get("name", folder.name),
@@ -178,7 +180,7 @@ def _tokenizer(folder: Path, config: dict[str, Any]) -> LayoutTokenizer:
         raise ModelError(f"{folder}: damaged tokenizer configuration ({error})") from error
     if tokenizer.fingerprint != entry["fingerprint"]:
         raise ModelError(
-            f"{folder}: the tokenizer (fingerprint {tokenizer.fingerprint}) is not the one that the "
-            f"model was trained with ({entry['fingerprint']}); its output would be meaningless"
+            f"{folder}: the tokenizer (fingerprint {tokenizer.fingerprint}) is not the one that "
+            f"the model was trained with ({entry['fingerprint']}); its output would be meaningless"
         )
     return tokenizer

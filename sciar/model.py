@@ -115,13 +115,19 @@ class AutoregressiveModel(nn.Module):
         """(M, hidden) states of given positions."""
         return self.decoder(self.embedding(inputs), positions, memories)
 
+    def head(self, kind: int) -> Head:
+        """The head of a slot kind, by its number from 1."""
+        head = self.heads[kind - 1]
+        assert isinstance(head, Head)
+        return head
+
     def condition(self, hidden: Tensor, after: Surroundings) -> Tensor:
         """Condition of a payload head: the hidden state and the identity of the slot asked for."""
         return hidden + self.embedding.query(after) if self.config.identity else hidden
 
     def target(self, kind: int, value: Tensor, after: Surroundings) -> Tensor:
         """Payloads (N, W) of slots of one kind -> what their head predicts."""
-        slot, encoder = self.vocabulary.slots[kind - 1], self.embedding.payload[kind - 1]
+        slot, encoder = self.vocabulary.slots[kind - 1], self.embedding.encoder(kind)
         value = value[:, : slot.width].float()
         if slot.geometry == "torus":
             return value
@@ -131,7 +137,7 @@ class AutoregressiveModel(nn.Module):
 
     def payload(self, kind: int, predicted: Tensor, after: Surroundings) -> Tensor:
         """Inverse of :meth:`target`."""
-        slot, encoder = self.vocabulary.slots[kind - 1], self.embedding.payload[kind - 1]
+        slot, encoder = self.vocabulary.slots[kind - 1], self.embedding.encoder(kind)
         if slot.geometry == "torus":
             return predicted % 1.0
         value = predicted * encoder.std + encoder.mean
@@ -146,7 +152,7 @@ class AutoregressiveModel(nn.Module):
         settings: SamplerSettings,
     ) -> Tensor:
         """(N, width) payloads of N slots of one kind."""
-        predicted = self.heads[kind - 1].sample(self.condition(hidden, after), keys, settings)
+        predicted = self.head(kind).sample(self.condition(hidden, after), keys, settings)
         return self.payload(kind, predicted, after)
 
 

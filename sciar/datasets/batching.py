@@ -18,8 +18,9 @@ def plan_batches(
 ) -> list[np.ndarray]:
     """Indices of each batch of one epoch.
 
-    Shuffled records are sorted by length inside buckets of a few batches, cut where the token budget
-    is reached, and the batches shuffled again. A record longer than the budget is a batch of its own.
+    Shuffled records are sorted by length inside buckets of a few batches, cut where the token
+    budget is reached, and the batches shuffled again. A record longer than the budget is a batch of
+    its own.
     """
     rng = np.random.default_rng((seed, epoch))
     order = rng.permutation(len(lengths)) if shuffle else np.argsort(lengths, kind="stable")

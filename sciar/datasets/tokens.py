@@ -25,7 +25,6 @@ from sciar.tokenization.packing import Pack, pack_arrays
 from sciar.tokenization.sequence import ARRAYS, TokenSequence
 
 FORMAT = 1
-_CHUNK = 512
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,8 +145,7 @@ def _encode_all(
         sequences += made
         ids.append(record.id)
     if not ids:
-        why = f"; the first: {skipped[0][0]}: {skipped[0][1]}" if skipped else ""
-        raise UsageError(f"none of {len(records)} records can be encoded{why}")
+        raise _nothing_usable(len(records), skipped)
     return sequences, ids, skipped
 
 
@@ -182,49 +180,80 @@ def _write(
     """Encode and write in chunks, into a temporary folder that is then renamed."""
     scratch = Path(tempfile.mkdtemp(prefix=".making-", dir=target.parent))
     try:
-        parts: list[TokenCache] = []
-        streams = {name: (scratch / f"{name}.raw").open("wb") for name in ARRAYS}
-        shapes: dict[str, tuple[int, ...]] = {}
-        try:
-            skipped: list[tuple[str, str]] = []
-            ids: list[str] = []
-            lengths: list[np.ndarray] = []
-            contexts: list[np.ndarray] = []
-            sequences: list[TokenSequence] = []
+        writer = _Writer(scratch)
+        with writer:
             for index, record in enumerate(records):
                 try:
-                    sequences += _encodings(record, index, tokenizer, copies, seed)
-                    ids.append(record.id)
+                    made = list(_encodings(record, index, tokenizer, copies, seed))
                 except RecordError as error:
-                    skipped.append((record.id, str(error.located(source=record.source))))
-                if len(sequences) >= _CHUNK or index == len(records) - 1:
-                    for name, stream in streams.items():
-                        for sequence in sequences:
-                            array = getattr(sequence, name).astype(ARRAYS[name], copy=False)
-                            shapes[name] = array.shape[1:]
-                            stream.write(array.tobytes())
-                    lengths.append(np.array([len(s) for s in sequences], dtype=np.int64))
-                    contexts.append(np.array([s.context for s in sequences], dtype=np.int64))
-                    sequences = []
-        finally:
-            for stream in streams.values():
-                stream.close()
-        del parts
-        if not ids:
-            why = f"; the first: {skipped[0][0]}: {skipped[0][1]}" if skipped else ""
-            raise UsageError(f"none of {len(records)} records can be encoded{why}")
-        flat = np.concatenate(lengths)
-        for name in ARRAYS:
-            _to_npy(scratch, name, (int(flat.sum()), *shapes[name]))
-        np.save(scratch / "offsets.npy", np.concatenate([[0], np.cumsum(flat)]))
-        np.save(scratch / "contexts.npy", np.concatenate(contexts))
-        meta = {"ids": ids, "copies": copies, "skipped": skipped, "format": FORMAT}
-        (scratch / "meta.json").write_text(json.dumps(meta), encoding="utf-8")
-        if target.exists():
-            shutil.rmtree(target)
-        os.replace(scratch, target)
+                    reason = str(error.located(source=record.source))
+                    writer.skipped.append((record.id, reason))
+                else:
+                    writer.add(record.id, made)
+        writer.finish(len(records), copies)
+        scratch.chmod(0o755)
+        _publish(scratch, target)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _publish(scratch: Path, target: Path) -> None:
+    """Rename; another process that made the same cache first has won."""
+    if target.exists() and not (target / "meta.json").exists():
+        shutil.rmtree(target)
+    try:
+        os.replace(scratch, target)
+    except OSError:
+        if not (target / "meta.json").exists():
+            raise
+
+
+class _Writer:
+    """Streams sequences to raw files, then gives these their npy headers."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.ids: list[str] = []
+        self.skipped: list[tuple[str, str]] = []
+        self.lengths: list[int] = []
+        self.contexts: list[int] = []
+        self.shapes: dict[str, tuple[int, ...]] = {}
+
+    def __enter__(self) -> _Writer:
+        self.streams = {name: (self.folder / f"{name}.raw").open("wb") for name in ARRAYS}
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for stream in self.streams.values():
+            stream.close()
+
+    def add(self, id: str, sequences: list[TokenSequence]) -> None:
+        """Append the encodings of one record."""
+        self.ids.append(id)
+        for sequence in sequences:
+            self.lengths.append(len(sequence))
+            self.contexts.append(sequence.context)
+            for name, stream in self.streams.items():
+                array = getattr(sequence, name).astype(ARRAYS[name], copy=False)
+                self.shapes[name] = array.shape[1:]
+                stream.write(array.tobytes())
+
+    def finish(self, total: int, copies: int) -> None:
+        """Write everything beside the streams."""
+        if not self.ids:
+            raise _nothing_usable(total, self.skipped)
+        lengths = np.array(self.lengths, dtype=np.int64)
+        for name, shape in self.shapes.items():
+            _to_npy(self.folder, name, (int(lengths.sum()), *shape))
+        np.save(self.folder / "offsets.npy", np.concatenate([[0], np.cumsum(lengths)]))
+        np.save(self.folder / "contexts.npy", np.array(self.contexts, dtype=np.int64))
+        meta = {"ids": self.ids, "copies": copies, "skipped": self.skipped, "format": FORMAT}
+        (self.folder / "meta.json").write_text(json.dumps(meta), encoding="utf-8")
+
+
+def _nothing_usable(total: int, skipped: Sequence[tuple[str, str]]) -> UsageError:
+    why = f"; the first: {skipped[0][0]}: {skipped[0][1]}" if skipped else ""
+    return UsageError(f"none of {total} records can be encoded{why}")
 
 
 def _to_npy(folder: Path, name: str, shape: tuple[int, ...]) -> None:

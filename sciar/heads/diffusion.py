@@ -7,7 +7,9 @@ arXiv:2406.11838), used by UniGenX (spec 2.3); improved DDPM losses of Nichol an
 
 from __future__ import annotations
 
+import itertools
 import math
+from collections.abc import Sequence
 from functools import cache
 
 import numpy as np
@@ -40,7 +42,8 @@ class MARNet(nn.Module):
 
     def __init__(self, width: int, condition: int, hidden: int, depth: int, out: int) -> None:
         super().__init__()
-        self.time = nn.Sequential(nn.Linear(256, hidden), nn.SiLU(), nn.Linear(hidden, hidden))
+        first, second = nn.Linear(256, hidden), nn.Linear(hidden, hidden)
+        self.time = nn.Sequential(first, nn.SiLU(), second)
         self.condition = nn.Linear(condition, hidden)
         self.enter = nn.Linear(width, hidden)
         self.norms = nn.ModuleList(nn.LayerNorm(hidden, eps=1e-6) for _ in range(depth))
@@ -51,17 +54,18 @@ class MARNet(nn.Module):
         )
         self.final = nn.Linear(hidden, 2 * hidden)
         self.out = nn.Linear(hidden, out)
-        self._initialise()
+        self._initialise((first, second))
 
-    def _initialise(self) -> None:
+    def _initialise(self, of_time: Sequence[nn.Linear]) -> None:
         for module in self.modules():
             if isinstance(module, nn.Linear):
                 nn.init.xavier_uniform_(module.weight)
                 nn.init.zeros_(module.bias)
-        for index in (0, 2):
-            nn.init.normal_(self.time[index].weight, std=0.02)
-        for layer in (*self.modulations, self.final, self.out):
-            nn.init.zeros_(layer.weight)
+        for layer in of_time:
+            nn.init.normal_(layer.weight, std=0.02)
+        for module in (*self.modulations, self.final, self.out):
+            assert isinstance(module, nn.Linear)
+            nn.init.zeros_(module.weight)
 
     def forward(self, x: Tensor, time: Tensor, projected: Tensor) -> Tensor:
         y = F.silu(self.time(sinusoid(time, 256)) + projected)
@@ -85,6 +89,8 @@ class DiffusionHead(Head):
         learned_variance: predict an interpolation of the log-variance too.
         steps: default number of sampling steps.
     """
+
+    alpha_bar: Tensor
 
     def __init__(
         self,
@@ -145,7 +151,9 @@ class DiffusionHead(Head):
     def sample(
         self, condition_NC: Tensor, keys_N: Tensor, settings: SamplerSettings | None = None
     ) -> Tensor:
-        """(N, W) samples by ``ddpm`` (ancestral, respaced; the default) or ``dpm`` (DPM-Solver++ 2M).
+        """(N, W) samples.
+
+        ``method`` is ``ddpm`` (ancestral, respaced; the default) or ``dpm`` (DPM-Solver++ 2M).
 
         Raises:
             UsageError: unknown method.
@@ -186,10 +194,12 @@ class DiffusionHead(Head):
         noise = (1 - self.alpha_bar).sqrt()
         lam = torch.log(signal / noise)
         targets = torch.linspace(float(lam[-1].clamp_min(-5.1)), float(lam[0]), steps + 1)
-        index = torch.stack([(lam.cpu() - v).abs().argmin() for v in targets]).to(keys.device)
+        nearest = torch.stack([(lam.cpu() - v).abs().argmin() for v in targets])
+        # The table is coarse where there is little noise: a level must not be visited twice.
+        index = nearest.unique_consecutive().to(keys.device)
         x = settings.temperature * normal(keys, self.slot.width)
         previous: tuple[Tensor, Tensor] | None = None
-        for now, later in zip(index[:-1], index[1:], strict=True):
+        for now, later in itertools.pairwise(index):
             denoised = self._denoise(x, now, projected)
             step = lam[later] - lam[now]
             estimate = denoised

@@ -65,7 +65,7 @@ class FlowHead(Head):
         n, m = len(target_NW), self.copies
         with torch.autocast(condition_NC.device.type, enabled=False):
             keys = derive(keys_N[:, None], torch.arange(m, device=keys_N.device)).flatten()
-            start = self._base(keys).view(n, m, -1)
+            start = self._base(keys).view(n, m, self.slot.width)
             tick = (uniform(derive(keys, 1), 1) * TIMES).long().view(n, m)
             grid = self.net.grid(keys_N.device)
             path = target_NW.float()[:, None] - start
@@ -114,13 +114,13 @@ class FlowHead(Head):
 
     @staticmethod
     def _grid(steps: int, device: torch.device) -> Tensor:
-        """Times from 0 to 1, denser at the end, where the modes have parted and detail is decided."""
+        """Times from 0 to 1, denser at the end: the modes have parted, detail is decided."""
         u = torch.linspace(0, 1, steps + 1, device=device)
         return 0.5 * u + 0.5 * torch.sin(0.5 * math.pi * u)
 
     @torch.no_grad()
     def log_prob(self, condition_NC: Tensor, target_NW: Tensor, steps: int = 0) -> Tensor:
-        """(N,) log-density by the reverse ODE with the exact divergence (W small Jacobian columns)."""
+        """(N,) log-density by the reverse ODE, with the exact divergence (W Jacobian columns)."""
         steps = max(1, (steps or self.steps) // 2)
         x = target_NW.float()
         change = x.new_zeros(len(x))
@@ -138,8 +138,8 @@ class FlowHead(Head):
 
                 divergence = torch.zeros_like(change)
                 for i, direction in enumerate(basis):
-                    v, column = torch.func.jvp(field, (half,), (direction.expand_as(half).clone(),))
-                    divergence = divergence + column[:, i]
+                    pushed = torch.func.jvp(field, (half,), (direction.expand_as(half).clone(),))
+                    v, divergence = pushed[0], divergence + pushed[1][:, i]
                 x = x + dt * v
                 change = change + dt * divergence
         if self.torus:

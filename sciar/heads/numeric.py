@@ -29,11 +29,14 @@ class NumericHead(Head):
     ) -> None:
         super().__init__(slot, condition)
         if slot.width != 1:
-            raise UsageError(f"slot {slot.name} has width {slot.width}; a numeric head predicts one")
+            raise UsageError(
+                f"slot {slot.name} has width {slot.width}; a numeric head predicts one"
+            )
         self.min_std = min_std
-        self.net = nn.Sequential(nn.Linear(condition, hidden), nn.SiLU(), nn.Linear(hidden, 2))
-        nn.init.zeros_(self.net[2].weight)
-        nn.init.zeros_(self.net[2].bias)
+        enter, out = nn.Linear(condition, hidden), nn.Linear(hidden, 2)
+        nn.init.zeros_(out.weight)
+        nn.init.zeros_(out.bias)
+        self.net = nn.Sequential(enter, nn.SiLU(), out)
 
     def forward(self, condition_NC: Tensor) -> tuple[Tensor, Tensor]:
         """(N, 1) mean and (N, 1) standard deviation."""

@@ -6,12 +6,17 @@ D head width.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from functools import cache
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+if TYPE_CHECKING:
+    from torch.nn.attention.flex_attention import BlockMask
 
 
 class Memory(Protocol):
@@ -66,8 +71,8 @@ class PackedMemory:
     """Block-diagonal attention inside each sequence of a pack.
 
     Everything around attention works on the flat tokens, so no compute is spent on padding; inside
-    attention, sequences of about equal length (the batches are bucketed) stand side by side. On CUDA
-    the flat tokens go to FlexAttention with a document mask.
+    attention, sequences of about equal length (the batches are bucketed) stand side by side. On
+    CUDA the flat tokens go to FlexAttention with a document mask.
 
     Attributes:
         rows_BL: flat index of each position; the last token stands in for padding.
@@ -79,7 +84,7 @@ class PackedMemory:
     rows_BL: Tensor
     flat_T: Tensor | None
     mask: Tensor | None
-    block_mask: object | None = None
+    block_mask: BlockMask | None = None
 
     @classmethod
     def build(cls, lengths: Tensor, contexts: Tensor, flex: bool | None = None) -> PackedMemory:
@@ -115,7 +120,7 @@ class PackedMemory:
         return out if self.flat_T is None else out[self.flat_T]
 
 
-def flex_mask(lengths: Tensor, contexts: Tensor) -> object:
+def flex_mask(lengths: Tensor, contexts: Tensor) -> BlockMask:
     """FlexAttention block mask: same sequence, and causal or inside the prefix."""
     from torch.nn.attention.flex_attention import create_block_mask
 
@@ -131,21 +136,20 @@ def flex_mask(lengths: Tensor, contexts: Tensor) -> object:
     return create_block_mask(visible, None, None, total, total, device=lengths.device.type)
 
 
-_compiled_flex = None
-
-
-def flex_attend(q_TND: Tensor, k_TKD: Tensor, v_TKD: Tensor, block_mask: object) -> Tensor:
+def flex_attend(q_TND: Tensor, k_TKD: Tensor, v_TKD: Tensor, block_mask: BlockMask) -> Tensor:
     """FlexAttention over one flat pack; compiled on CUDA."""
-    from torch.nn.attention.flex_attention import flex_attention
-
-    global _compiled_flex
-    kernel = flex_attention
-    if q_TND.is_cuda:
-        _compiled_flex = _compiled_flex or torch.compile(flex_attention)
-        kernel = _compiled_flex
     q, k, v = (x.transpose(0, 1)[None] for x in (q_TND, k_TKD, v_TKD))
+    kernel = _flex_kernel(q_TND.is_cuda)
     out = kernel(q, k, v, block_mask=block_mask, enable_gqa=q.shape[1] != k.shape[1])
     return out[0].transpose(0, 1)
+
+
+@cache
+def _flex_kernel(compiled: bool) -> Callable[..., Tensor]:
+    from torch.nn.attention.flex_attention import flex_attention
+
+    kernel: Callable[..., Tensor] = flex_attention
+    return torch.compile(kernel) if compiled else kernel
 
 
 class Attention(nn.Module):

@@ -22,6 +22,9 @@ class PayloadEncoder(nn.Module):
     other numbers are standardised and enter as they are, beside smooth octave features.
     """
 
+    mean: Tensor
+    std: Tensor
+
     def __init__(self, slot: SlotKind, hidden: int) -> None:
         super().__init__()
         self.slot = slot
@@ -33,7 +36,9 @@ class PayloadEncoder(nn.Module):
         )
 
     def forward(self, value: Tensor) -> Tensor:
-        return self.net(features(value[:, : self.slot.width], self.slot.geometry, self.mean, self.std))
+        return self.net(
+            features(value[:, : self.slot.width], self.slot.geometry, self.mean, self.std)
+        )
 
 
 def features(value: Tensor, geometry: str, mean: Tensor, std: Tensor) -> Tensor:
@@ -111,7 +116,11 @@ class InputEmbedding(nn.Module):
             where = (inputs.kind == i + 1).nonzero().squeeze(1)
             if len(where):
                 encoded = encoder(inputs.value[where]).to(x.dtype)
-                x = x.index_add(0, where, encoded) if self.identity else x.index_copy(0, where, encoded)
+                x = (
+                    x.index_add(0, where, encoded)
+                    if self.identity
+                    else x.index_copy(0, where, encoded)
+                )
         if self.identity:
             after = inputs.next
             x = x + self.label(inputs.label + 1) + self.anchor(self._anchor(inputs.anchor))
@@ -119,6 +128,12 @@ class InputEmbedding(nn.Module):
         if self.reference is not None:
             x = x + self.reference(inputs.next).to(x.dtype)
         return x
+
+    def encoder(self, kind: int) -> PayloadEncoder:
+        """The encoder of a slot kind, by its number from 1."""
+        encoder = self.payload[kind - 1]
+        assert isinstance(encoder, PayloadEncoder)
+        return encoder
 
     def query(self, after: Surroundings) -> Tensor:
         """(M, hidden) identity of the next slot; also joins the condition of its head."""

@@ -14,13 +14,26 @@ from sciar.nn.geometry import local_frames, to_local
 class Store(Protocol):
     """Flat arrays of positions; a :class:`~sciar.tokenization.packing.Pack` is one."""
 
-    ids: Tensor
-    kinds: Tensor
-    values: Tensor
-    labels: Tensor
-    anchors: Tensor
-    references: Tensor
-    relations: Tensor
+    @property
+    def ids(self) -> Tensor: ...
+
+    @property
+    def kinds(self) -> Tensor: ...
+
+    @property
+    def values(self) -> Tensor: ...
+
+    @property
+    def labels(self) -> Tensor: ...
+
+    @property
+    def anchors(self) -> Tensor: ...
+
+    @property
+    def references(self) -> Tensor: ...
+
+    @property
+    def relations(self) -> Tensor: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,12 +72,20 @@ class Inputs:
 
 
 def surroundings(store: Store, at: Tensor, exists: Tensor) -> Surroundings:
-    """Surroundings of the positions ``at``; where ``exists`` is False, those of a plain token."""
+    """Surroundings of the positions ``at``; where ``exists`` is False, those of a plain token.
+
+    Only a slot announces itself: what a coming word is must not be told before it is sampled.
+    """
+    exists = exists & (store.kinds[at] > 0)
     none = torch.full_like(at, -1)
     reference = torch.where(exists[:, None], store.references[at], -1)
     valid = reference >= 0
     index = reference.clamp_min(0)
-    points = store.values[index][..., :3] if reference.shape[1] else store.values.new_zeros(len(at), 0, 3)
+    points = (
+        store.values[index][..., :3]
+        if reference.shape[1]
+        else store.values.new_zeros(len(at), 0, 3)
+    )
     points = points.float()
     origin, axes = local_frames(points, valid)
     return Surroundings(
@@ -81,7 +102,7 @@ def surroundings(store: Store, at: Tensor, exists: Tensor) -> Surroundings:
 
 
 def inputs_at(store: Store, at: Tensor, has_next: Tensor) -> Inputs:
-    """Inputs of the flat positions ``at``; ``has_next`` says whether ``at + 1`` is known to exist."""
+    """Inputs of the flat positions ``at``; ``has_next``: whether ``at + 1`` is known to exist."""
     after = torch.where(has_next, at + 1, at)
     return Inputs(
         id=store.ids[at],

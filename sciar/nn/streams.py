@@ -1,9 +1,9 @@
 """Random numbers that depend on identities, not on the order of calls.
 
-Each number is a hash of (key, salt, index): a counter-based generator in the sense of Salmon et al.,
-"Parallel random numbers: as easy as 1, 2, 3" (SC 2011), with the SplitMix64 finaliser (Steele, Lea
-and Flood, OOPSLA 2014) as the mixing function. A row of a batch gets the same numbers whatever the
-batch, the device or the process it is computed in.
+Each number is a hash of (key, salt, index): a counter-based generator in the sense of Salmon et
+al., "Parallel random numbers: as easy as 1, 2, 3" (SC 2011), with the SplitMix64 finaliser (Steele,
+Lea and Flood, OOPSLA 2014) as the mixing function. A row of a batch gets the same numbers whatever
+the batch, the device or the process it is computed in.
 """
 
 from __future__ import annotations

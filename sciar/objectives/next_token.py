@@ -54,7 +54,9 @@ class NextTokenObjective:
 
     def total(self, losses: dict[str, tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
         """One (sum, weight) over all parts: the mean over words plus the mean over slots' parts."""
-        value = torch.stack([s / w.clamp_min(1e-9) * self._scale(k) for k, (s, w) in losses.items()])
+        value = torch.stack(
+            [s / w.clamp_min(1e-9) * self._scale(k) for k, (s, w) in losses.items()]
+        )
         return value.sum(), torch.stack([w for _, w in losses.values()]).sum()
 
     def _scale(self, part: str) -> float:
@@ -87,7 +89,7 @@ class NextTokenObjective:
         near = select(after, at)
         target = model.target(number, pack.values[at + 1], near)
         keys = derive(derive(position_keys(pack)[at + 1], salt), number)
-        loss = model.heads[number - 1].loss(model.condition(hidden[at], near), target, keys)
+        loss = model.head(number).loss(model.condition(hidden[at], near), target, keys)
         return (loss * weight[at]).sum(), weight[at].sum()
 
     def _noisy(self, model: AutoregressiveModel, pack: Pack, salt: int) -> Tensor:

@@ -8,6 +8,7 @@ from typing import Any
 import lightning as L
 import torch
 import torch.distributed as dist
+from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 
 from sciar.model import AutoregressiveModel, ModelConfig
@@ -29,7 +30,8 @@ class AutoregressiveTask(L.LightningModule):
         betas: of AdamW.
         warmup: steps of linear warm-up.
         final_lr: end of the cosine, as a share of the peak.
-        matmul_precision: ``highest``, ``high`` or ``medium``; the last lets fp32 products run in bf16.
+        matmul_precision: ``highest``, ``high`` or ``medium``; the last lets fp32 products run in
+            bf16.
         seed: of initial weights and training noise.
     """
 
@@ -63,7 +65,9 @@ class AutoregressiveTask(L.LightningModule):
 
     def training_step(self, batch: Pack, batch_idx: int) -> Tensor:
         # The step salts the noise: an exact resume then needs no generator state.
-        losses = self.objective.losses(self.model, batch, salt=self.seed * 1_000_003 + self.global_step)
+        losses = self.objective.losses(
+            self.model, batch, salt=self.seed * 1_000_003 + self.global_step
+        )
         loss = self._combine(losses)
         self._log("train", losses, loss, len(batch.lengths))
         return loss
@@ -103,7 +107,7 @@ class AutoregressiveTask(L.LightningModule):
                 name = f"{stage}/{part.strip('<>')}"
                 self.log(name, mean, prog_bar=on_step, batch_size=n, sync_dist=not on_step)
 
-    def configure_optimizers(self) -> dict[str, Any]:
+    def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """AdamW with decay on matrices only, warm-up, then a cosine to ``final_lr``."""
         optimizer = torch.optim.AdamW(
             self._groups(), lr=self.lr, betas=self.betas, fused=self._can_fuse()
@@ -117,7 +121,10 @@ class AutoregressiveTask(L.LightningModule):
             return self.final_lr + (1 - self.final_lr) * 0.5 * (1 + math.cos(math.pi * done))
 
         scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
-        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
+        }
 
     def _groups(self) -> list[dict[str, Any]]:
         groups: dict[tuple[bool, bool], list[Tensor]] = {}

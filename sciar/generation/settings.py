@@ -1,0 +1,57 @@
+"""How samples are drawn."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from sciar.errors import UsageError
+from sciar.heads.base import SamplerSettings
+
+
+@dataclass(frozen=True)
+class GenerationSettings:
+    """Options of one run.
+
+    Attributes:
+        batch_size: sequences in the making at once. It never changes the samples.
+        temperature: of the words; 0 takes the most likely.
+        top_p: nucleus of the words.
+        payload: sampler of the payload heads.
+        seed: together with a sample's index it fixes the sample.
+        retries: how often a failed structure is drawn again (each attempt is counted).
+        score: also compute the log-density of the payloads (costs about three more evaluations
+            for each number of a payload).
+        max_tokens: longest sequence; a sample that grows beyond it fails.
+    """
+
+    batch_size: int = 128
+    temperature: float = 1.0
+    top_p: float = 1.0
+    payload: SamplerSettings = field(default_factory=SamplerSettings)
+    seed: int = 0
+    retries: int = 0
+    score: bool = False
+    max_tokens: int = 4096
+
+    def __post_init__(self) -> None:
+        if self.batch_size < 1:
+            raise UsageError("batch_size must be at least 1")
+        if not 0 < self.top_p <= 1:
+            raise UsageError("top_p must lie in (0, 1]")
+        if self.temperature < 0 or self.payload.temperature < 0:
+            raise UsageError("temperature must not be negative")
+        if self.payload.steps < 0:
+            raise UsageError("steps must not be negative")
+
+    @classmethod
+    def of(cls, defaults: dict[str, Any], **given: Any) -> GenerationSettings:
+        """A model's stored defaults, overridden by what is given and not ``None``."""
+        payload_names = {"steps": "steps", "method": "method", "anneal": "anneal"}
+        payload_names["payload_temperature"] = "temperature"
+        merged = {**defaults, **{k: v for k, v in given.items() if v is not None}}
+        payload = {payload_names[k]: merged.pop(k) for k in list(merged) if k in payload_names}
+        unknown = set(merged) - {f.name for f in fields(cls)}
+        if unknown:
+            raise UsageError(f"unknown sampling options: {', '.join(sorted(unknown))}")
+        return cls(payload=SamplerSettings(**payload), **merged)

@@ -1,0 +1,104 @@
+"""Positions of all rows in the making, as flat tensors that the embedding reads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sciar.tokenization.cursor import Cursor
+
+_COLUMNS = ("ids", "kinds", "labels", "anchors")
+
+
+class RowStore:
+    """(B * L) positions; row ``r`` begins at ``r * L``. A store in the sense of ``nn.inputs``.
+
+    Args:
+        rows: B.
+        length: L.
+        width: widest payload.
+        references: references a slot may name.
+        device: where the tensors lie.
+    """
+
+    def __init__(
+        self, rows: int, length: int, width: int, references: int, device: torch.device
+    ) -> None:
+        self.rows, self.length, self.device = rows, length, device
+        flat = rows * length
+        self.ids = torch.zeros(flat, dtype=torch.long, device=device)
+        self.kinds = torch.zeros(flat, dtype=torch.long, device=device)
+        self.labels = torch.full((flat,), -1, device=device)
+        self.anchors = torch.full((flat,), -1, device=device)
+        self.values = torch.zeros(flat, width, device=device)
+        self.references = torch.full((flat, references), -1, device=device)
+        self.relations = torch.zeros(flat, references, dtype=torch.long, device=device)
+
+    def append(self, rows: Sequence[int], cursors: Sequence[Cursor], since: Sequence[int]) -> None:
+        """Copy what each cursor's writer holds from position ``since`` on."""
+        at: list[int] = []
+        columns: dict[str, list[Any]] = {name: [] for name in _COLUMNS}
+        values: list[np.ndarray] = []
+        references: list[tuple[int, ...]] = []
+        relations: list[tuple[int, ...]] = []
+        for row, cursor, start in zip(rows, cursors, since, strict=True):
+            writer, base = cursor.writer, row * self.length
+            at += range(base + start, base + len(writer.ids))
+            for name in _COLUMNS:
+                columns[name] += getattr(writer, name)[start:]
+            values += _tail(writer.values, start)
+            if self.references.shape[1]:
+                for refs in writer.references[start:]:
+                    references.append(tuple(r + base if r >= 0 else -1 for r in refs))
+                relations += writer.relations[start:]
+        if not at:
+            return
+        where = torch.tensor(at, device=self.device)
+        for name in _COLUMNS:
+            getattr(self, name)[where] = torch.tensor(columns[name], device=self.device)
+        self.values[where] = torch.from_numpy(np.concatenate(values)).to(self.device)
+        if references:
+            self.references[where] = torch.tensor(references, device=self.device)
+            self.relations[where] = torch.tensor(relations, device=self.device)
+
+    def grown(self, length: int) -> RowStore:
+        """The same content with longer rows."""
+        width, n_references = self.values.shape[1], self.references.shape[1]
+        bigger = RowStore(self.rows, length, width, n_references, self.device)
+        old = torch.arange(self.rows * self.length, device=self.device)
+        row = old // self.length
+        new = row * length + old % self.length
+        for name in (*_COLUMNS, "values", "relations"):
+            getattr(bigger, name)[new] = getattr(self, name)
+        shift = (row * (length - self.length))[:, None]
+        bigger.references[new] = torch.where(self.references >= 0, self.references + shift, -1)
+        return bigger
+
+    def move(self, source: Tensor, target: Tensor) -> None:
+        """Copy some rows onto others."""
+        inside = torch.arange(self.length, device=self.device)
+        old = (source[:, None] * self.length + inside).flatten()
+        new = (target[:, None] * self.length + inside).flatten()
+        for name in (*_COLUMNS, "values", "relations"):
+            column = getattr(self, name)
+            column[new] = column[old]
+        shift = ((target - source) * self.length).repeat_interleave(self.length)[:, None]
+        references = self.references[old]
+        self.references[new] = torch.where(references >= 0, references + shift, -1)
+
+
+def _tail(blocks: list[np.ndarray], start: int) -> list[np.ndarray]:
+    """The rows from ``start`` on of a list of (n, W) blocks, walking back from the end."""
+    total = sum(len(b) for b in blocks)
+    out: list[np.ndarray] = []
+    for block in reversed(blocks):
+        if total <= start:
+            break
+        first = total - len(block)
+        out.append(block[max(0, start - first) :])
+        total = first
+    return out[::-1]
