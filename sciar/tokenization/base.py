@@ -66,6 +66,14 @@ class LayoutTokenizer(ABC):
         """Constructor arguments beside the vocabulary, in plain types."""
         return {}
 
+    def size(self, structure: Structure) -> int:
+        """Atoms that count against :attr:`max_atoms`."""
+        return len(structure)
+
+    def finish(self, structure: Structure, request: Request) -> Structure:
+        """Last touch on a decoded sample, before :meth:`verify`; by default none."""
+        return structure
+
     def verify(self, structure: Structure, request: Request) -> str:
         """Empty if ``structure`` is what was asked for, else what is wrong with it."""
         return ""
@@ -78,9 +86,10 @@ class LayoutTokenizer(ABC):
         Raises:
             RecordError: unknown symbol, too many atoms, or anything the layout cannot express.
         """
-        if len(structure) > self.max_atoms:
+        size = self.size(structure)
+        if size > self.max_atoms:
             raise RecordError(
-                f"{len(structure)} atoms; this tokenizer takes at most {self.max_atoms}",
+                f"{size} atoms; this tokenizer takes at most {self.max_atoms}",
                 field="natoms",
             )
         return self.layout.assemble(self.vocabulary, self.fields(structure, augment))

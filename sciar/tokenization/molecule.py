@@ -1,0 +1,248 @@
+"""Molecules: SMILES, then the coordinates of all atoms, hydrogens included.
+
+Layout (n atoms): ``<bos> SMILES <structure> <atom>*n <eos>``. Against UniGenX's ``mol`` layout (spec
+8.2): an atom slot knows its element, its index and the earlier atoms it is bonded or close to, its
+position is predicted in their local frame, and hydrogens are placed too. SMILES are in Kekule form
+without stereo; a request with stereo is met by checking, see :meth:`MoleculeTokenizer.verify`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from sciar.errors import RecordError, UsageError
+from sciar.records import Molecule, Structure
+from sciar.tokenization.base import LayoutTokenizer
+from sciar.tokenization.cursor import Request, WordGrammar
+from sciar.tokenization.kekule import heavy_graph, kekule_smiles, parse
+from sciar.tokenization.layout import Layout, Segment, Slots, SlotSpec, Words
+from sciar.tokenization.molecule_checks import check_geometry, has_stereo, meets_stereo, mirrored
+from sciar.tokenization.molecule_frame import (
+    canonical_orientation,
+    local_positions,
+    order_hydrogens,
+)
+from sciar.tokenization.molecule_plan import REFERENCES, MoleculePlan, molecule_plan
+from sciar.tokenization.smiles import SYMBOLS, element, tokenize
+from sciar.tokenization.smiles_grammar import SmilesGrammar
+from sciar.tokenization.vocabulary import SlotKind, Vocabulary
+
+ATOM = "<atom>"
+TASKS = ("conformer", "denovo")
+
+
+def molecule_vocabulary(symbols: Sequence[str] = SYMBOLS) -> Vocabulary:
+    """Specials, the slot kind, element labels and SMILES symbols.
+
+    A symbol such as ``C`` that is both an element and a SMILES token is one token.
+    """
+    labels = {"H"} | {element(s) for s in symbols if element(s)}
+    names = dict.fromkeys(
+        ("<pad>", "<bos>", "<eos>", "<structure>", ATOM, *sorted(labels), *sorted(symbols))
+    )
+    return Vocabulary(tuple(names), (SlotKind(ATOM, 3, geometry="local"),))
+
+
+class MoleculeTokenizer(LayoutTokenizer):
+    """Molecule <-> tokens.
+
+    Args:
+        task: ``conformer`` (SMILES given, attended to in both directions) or ``denovo`` (SMILES
+            generated as well).
+        max_atoms: most atoms, counting those that become slots.
+        hydrogens: whether hydrogens become slots.
+        symbols: SMILES tokens; default: :data:`~sciar.tokenization.smiles.SYMBOLS`. See also
+            :meth:`build`.
+        vocabulary: stored vocabulary of a trained model.
+    """
+
+    def __init__(
+        self,
+        task: str = "conformer",
+        max_atoms: int = 40,
+        hydrogens: bool = True,
+        symbols: Sequence[str] | None = None,
+        vocabulary: Vocabulary | None = None,
+    ) -> None:
+        if task not in TASKS:
+            raise UsageError(f"task {task!r} is none of {TASKS}")
+        self.task, self.max_atoms, self.hydrogens = task, max_atoms, hydrogens
+        self.vocabulary = vocabulary or molecule_vocabulary(SYMBOLS if symbols is None else symbols)
+        given = task == "conformer"
+        self.layout = Layout(
+            name=f"molecule-{task}",
+            segments=(
+                Segment("begin", role="forced", tokens=("<bos>",)),
+                Segment("smiles", role="given" if given else "generated"),
+                Segment("open", role="forced", tokens=("<structure>",)),
+                Segment("atoms", "slot", slot=ATOM, unit="angstrom", pinned=1),
+                Segment("end", role="forced", tokens=("<eos>",)),
+            ),
+            references=REFERENCES,
+            bidirectional=given,
+        )
+
+    @classmethod
+    def build(cls, molecules: Iterable[Molecule], **options: Any) -> MoleculeTokenizer:
+        """A tokenizer whose SMILES tokens are those of the molecules, besides C, ``(``, ``)``, etc.
+
+        The order of the molecules does not matter; those that cannot be encoded are left out.
+        """
+        symbols = {"C", "(", ")", "=", "#", "1", "2", "3"}
+        for molecule in molecules:
+            try:
+                symbols.update(tokenize(kekule_smiles(_heavy(molecule)[0])[0]))
+            except RecordError:
+                continue
+        return cls(symbols=sorted(symbols), **options)
+
+    def config(self) -> dict[str, Any]:
+        return {"task": self.task, "max_atoms": self.max_atoms, "hydrogens": self.hydrogens}
+
+    def size(self, structure: Structure) -> int:
+        if self.hydrogens or not isinstance(structure, Molecule):
+            return len(structure)
+        return sum(symbol != "H" for symbol in structure.symbols)
+
+    def fields(
+        self, structure: Structure, augment: np.random.Generator | None = None
+    ) -> dict[str, Words | Slots]:
+        """Molecule -> SMILES and atoms; ``augment`` picks the SMILES and mirrors every other one.
+
+        The mirror image of a conformer is a conformer of the same stereo-free SMILES.
+        """
+        heavy, source = _heavy(structure)
+        assert isinstance(structure, Molecule)
+        if structure.positions is None:
+            raise RecordError("the molecule has no coordinates", field="positions")
+        smiles, order = kekule_smiles(heavy, augment)
+        words = self._words(tokenize(smiles))
+        plan = molecule_plan(smiles, self.hydrogens)
+        atoms = [source[i] for i in order]
+        if self.hydrogens:
+            atoms += _hydrogens(structure, atoms, plan)
+        positions = structure.positions[atoms]
+        if augment is not None and augment.random() < 0.5:
+            positions = positions * np.array([1.0, 1.0, -1.0])
+        positions = positions[order_hydrogens(plan.specs, plan.hydrogens, positions)]
+        return {"smiles": words, "atoms": Slots(plan.specs, canonical_orientation(positions))}
+
+    def structure(self, fields: Mapping[str, Words | Slots]) -> Molecule:
+        """Fields -> molecule with graph and stereo of its coordinates, atoms in slot order."""
+        from rdkit import Chem
+
+        atoms = fields["atoms"]
+        assert isinstance(atoms, Slots)
+        graph = self._plan(fields).mol
+        bare = Molecule(tuple(a.GetSymbol() for a in graph.GetAtoms()), atoms.values, mol=graph)
+        mol = bare.to_rdkit()
+        Chem.AssignStereochemistryFrom3D(mol)
+        return Molecule.from_rdkit(mol)
+
+    def plan(self, segment: Segment, fields: Mapping[str, Words | Slots]) -> tuple[SlotSpec, ...]:
+        specs = self._plan(fields).specs
+        if len(specs) > self.max_atoms:
+            raise RecordError(
+                f"{len(specs)} atoms; this tokenizer takes at most {self.max_atoms}", field="natoms"
+            )
+        return specs
+
+    def word_anchors(self, segment: Segment, words: tuple[str, ...]) -> tuple[int, ...]:
+        """The index of its atom for each atom token."""
+        anchors, count = [], 0
+        for word in words:
+            is_atom = bool(element(word))
+            anchors.append(count if is_atom else -1)
+            count += is_atom
+        return tuple(anchors)
+
+    def word_grammar(self, segment: Segment, request: Request) -> WordGrammar:
+        limit = min(request.constraints.get("max_atoms") or self.max_atoms, self.max_atoms)
+        return SmilesGrammar(self.vocabulary, limit, limit if self.hydrogens else None)
+
+    def request(self, constraints: Mapping[str, Any], id: str = "") -> Request:
+        """``smiles`` for conformer models (stereo is kept as a constraint), else ``max_atoms``."""
+        wanted = {k: v for k, v in constraints.items() if v is not None}
+        smiles = wanted.pop("smiles", None)
+        if self.task == "denovo":
+            if smiles is not None:
+                raise UsageError("this model generates SMILES itself; drop smiles")
+            self._only(wanted, "max_atoms")
+            request = Request({}, wanted, id)
+            self.word_grammar(self.layout.segments[1], request)
+            return request
+        if smiles is None:
+            raise UsageError("this model predicts conformers of given molecules: give smiles")
+        self._only(wanted)
+        kekule, _ = kekule_smiles(heavy_graph(parse(smiles))[0])
+        words = self._words(tokenize(kekule))
+        self.plan(self.layout.segments[3], {"smiles": words})
+        return Request({"smiles": words}, {"stereo": smiles} if has_stereo(smiles) else {}, id)
+
+    def finish(self, structure: Structure, request: Request) -> Structure:
+        """The mirror image, if that has the requested stereo and the sample has not."""
+        stereo = request.constraints.get("stereo")
+        if stereo is None or not isinstance(structure, Molecule) or meets_stereo(structure, stereo):
+            return structure
+        image = mirrored(structure)
+        return image if meets_stereo(image, stereo) else structure
+
+    def verify(self, structure: Structure, request: Request) -> str:
+        """Clashes, impossible bond lengths, and requested stereo that the sample has not."""
+        assert isinstance(structure, Molecule)
+        wrong = check_geometry(structure)
+        stereo = request.constraints.get("stereo")
+        if not wrong and stereo is not None and not meets_stereo(structure, stereo):
+            return f"the stereochemistry is not that of {stereo}"
+        return wrong
+
+    def targets(self, segment: Segment, slots: Slots) -> np.ndarray:
+        """Positions in local frames, which is what the head predicts."""
+        return local_positions(slots.specs, slots.values, segment.pinned)
+
+    def _plan(self, fields: Mapping[str, Words | Slots]) -> MoleculePlan:
+        words = fields["smiles"]
+        assert isinstance(words, Words)
+        return molecule_plan("".join(words.tokens), self.hydrogens)
+
+    def _words(self, tokens: tuple[str, ...]) -> Words:
+        self.vocabulary.ids(tokens)
+        return Words(tokens, self.word_anchors(self.layout.segments[1], tokens))
+
+    @staticmethod
+    def _only(wanted: Mapping[str, Any], *known: str) -> None:
+        unknown = sorted(set(wanted) - set(known))
+        if unknown:
+            raise UsageError(f"this model takes no {', '.join(unknown)}")
+
+
+def _heavy(structure: Structure) -> tuple[Any, list[int]]:
+    if not isinstance(structure, Molecule):
+        raise RecordError("a molecule tokenizer takes molecules, not crystals")
+    if structure.mol is None:
+        raise RecordError(
+            "the molecule has no bonds; perceive them first "
+            "(sciar.datasets.molecule_graph.perceive, or graphs: true in the recipe)",
+            field="mol",
+        )
+    return heavy_graph(structure.mol)
+
+
+def _hydrogens(structure: Molecule, atoms: Sequence[int], plan: MoleculePlan) -> list[int]:
+    """Indices of the hydrogens of each heavy atom in turn."""
+    found: list[int] = []
+    assert structure.mol is not None
+    for index, slots in zip(atoms, plan.hydrogens, strict=True):
+        atom = structure.mol.GetAtomWithIdx(index)
+        own = [a.GetIdx() for a in atom.GetNeighbors() if a.GetAtomicNum() == 1]
+        if len(own) != len(slots):
+            raise RecordError(
+                f"atom {index} ({atom.GetSymbol()}) has {len(own)} hydrogens with coordinates "
+                f"instead of {len(slots)}; give all hydrogens",
+                field="symbols",
+            )
+        found += own
+    return found
