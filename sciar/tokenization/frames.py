@@ -15,9 +15,9 @@ COLLINEAR = 0.2
 def local_frames(points_NR3: Tensor, valid_NR: Tensor) -> tuple[Tensor, Tensor]:
     """Origin and orthonormal axes of each slot.
 
-    The origin is the first reference, the first axis points from the second reference to it, and the
-    plane is completed by the first later reference that is not collinear. What is missing is taken
-    from the global axes, so the first slots of a sequence are well defined too.
+    The origin is the first reference, the first axis points from the second reference to it, and
+    the plane is completed by the first later reference that is not collinear. What is missing is
+    taken from the global axes, so the first slots of a sequence are well defined too.
 
     Returns:
         (N, 3) origins and (N, 3, 3) rotations whose rows are the axes.

@@ -49,8 +49,8 @@ def kekule_smiles(heavy: Mol, augment: np.random.Generator | None = None) -> tup
     """Kekule SMILES of a graph without hydrogens and stereo, and the order of its atoms.
 
     Without ``augment`` it is canonical: a pure function of the graph, whatever the order of the
-    atoms (the Kekule form is chosen on the parsed canonical SMILES). With it, the atoms are numbered
-    at random and written in the order of a depth-first walk by these numbers.
+    atoms (the Kekule form is chosen on the parsed canonical SMILES). With it, the atoms are
+    numbered at random and written in the order of a depth-first walk by these numbers.
 
     Returns:
         SMILES, and for each atom of the SMILES its index in ``heavy``.

@@ -1,4 +1,4 @@
-"""Which slots a molecule has, and what each is placed relative to: a pure function of its SMILES."""
+"""Which slots a molecule has and what each is placed relative to: a function of its SMILES."""
 
 from __future__ import annotations
 
@@ -75,9 +75,9 @@ def closest(slot: int, distances: np.ndarray) -> list[int]:
     """References of a slot: up to :data:`REFERENCES` earlier slots, the closest relation first.
 
     First the parent: the latest earlier neighbour. Then the parent's own parent, then its other
-    earlier neighbours (siblings), then earlier neighbours of the slot (ring closures), then the rest
-    by the number of bonds between, ties by index. In a local frame the parent is the origin, the
-    second reference gives the bond angle, the third the torsion.
+    earlier neighbours (siblings), then earlier neighbours of the slot (ring closures), then the
+    rest by the number of bonds between, ties by index. In a local frame the parent is the origin,
+    the second reference gives the bond angle, the third the torsion.
 
     Args:
         slot: index of the slot.

@@ -13,7 +13,7 @@ from sciar.tokenization.smiles_state import SmilesState
 from sciar.tokenization.vocabulary import Vocabulary
 
 _MOST_PER_FILLER = 5
-"""Most atoms that a filling carbon adds: itself, three hydrogens, one more on an S or P before it."""
+"""Most atoms that a filling carbon adds: itself, three hydrogens, one on an S or P before it."""
 
 
 class SmilesGrammar:

@@ -48,8 +48,8 @@ class AtomRule:
 def atom_rule(token: str) -> AtomRule | None:
     """The rule of an atom token: the sums of bond orders with which RDKit sanitises it.
 
-    Each number of single bonds is tried with fluorine neighbours; sums that leave unpaired electrons
-    are not allowed. ``None`` if no sum is: such a token cannot be generated.
+    Each number of single bonds is tried with fluorine neighbours; sums that leave unpaired
+    electrons are not allowed. ``None`` if no sum is: such a token cannot be generated.
     """
     from rdkit import Chem, rdBase
 
