@@ -1,0 +1,7 @@
+"""The Python interface: ``load`` a model, ``generate`` structures, ``evaluate`` them."""
+
+from sciar.api.evaluation import Evaluation, evaluate
+from sciar.api.model import Model, load
+from sciar.api.samples import Sample
+
+__all__ = ["Evaluation", "Model", "Sample", "evaluate", "load"]

@@ -1,0 +1,61 @@
+"""Scores of structures made from nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sciar.api.inputs import Collection, usable
+from sciar.api.results import Evaluation, Options
+from sciar.errors import UsageError
+
+
+def denovo_crystals(
+    pool: Collection,
+    truth: Collection | None,
+    train: Collection | None,
+    dataset: str | None,
+    options: Options,
+) -> Evaluation:
+    """Validity, uniqueness, novelty; coverage and distributions against the reference."""
+    from sciar.evaluation import evaluate_denovo_crystals
+    from sciar.evaluation.coverage import CUTOFFS
+
+    if truth is None and train is None:
+        raise UsageError("de novo crystals are scored against a reference set: give reference")
+    references = usable(truth.structures) if truth is not None else []
+    extra: dict[str, Any] = {"cutoffs": dataset} if dataset in CUTOFFS else {}
+    result = evaluate_denovo_crystals(
+        pool.structures,
+        references,
+        ids=_ids(pool),
+        train=None if train is None else usable(train.structures),
+        sample=1000 if references else 0,
+        **extra,
+        **options.work,
+    )
+    notes = [] if train is not None else ["Novelty needs the training structures: give --train."]
+    return Evaluation("denovo", result.summary(), result.to_dicts(), dataset=dataset, notes=notes)
+
+
+def denovo_molecules(
+    pool: Collection,
+    truth: Collection | None,
+    train: Collection | None,
+    dataset: str | None,
+    options: Options,
+) -> Evaluation:
+    """Stability, validity, uniqueness, novelty; the reference data by the same rules beside."""
+    from sciar.evaluation import evaluate_molecules
+
+    work = {**options.work, "posebusters": options.posebusters}
+    known = None if train is None else usable(train.structures)
+    result = evaluate_molecules(pool.structures, ids=_ids(pool), train=known, **work)
+    beside = {}
+    if truth is not None:
+        beside["reference data"] = evaluate_molecules(truth.structures, **work).summary()
+    notes = [] if train is not None else ["Novelty needs the training molecules: give --train."]
+    return Evaluation("denovo", result.summary(), result.to_dicts(), beside, dataset, None, notes)
+
+
+def _ids(pool: Collection) -> list[str]:
+    return [item.id if item.id is not None else str(i) for i, item in enumerate(pool.items)]

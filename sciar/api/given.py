@@ -1,0 +1,93 @@
+"""Scores where the answer is known: crystals of given compositions, conformers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from sciar.api.inputs import Collection, usable, with_graph
+from sciar.api.results import Evaluation, Options
+from sciar.errors import UsageError
+
+NO_BASELINE = (
+    "No baseline stands beside these figures: give the training structures (--train) for template "
+    "substitution."
+)
+
+
+def score_csp(
+    groups: Sequence[Sequence[Any]],
+    truth: Collection,
+    train: Collection | None,
+    dataset: str | None,
+    options: Options,
+) -> Evaluation:
+    """Match rate and RMSE, and those of template substitution from the training structures."""
+    from sciar.evaluation import TemplateBaseline, evaluate_csp
+    from sciar.evaluation.inputs import as_reference
+
+    names = [item.id or str(i) for i, item in enumerate(truth.items)]
+    references = [as_reference(s, n) for s, n in zip(truth.structures, names, strict=True)]
+    work = {**options.work, "ids": names}
+    result = evaluate_csp(groups, references, k=options.k, metre=options.metre, **work)
+    notes, beside = _coverage_notes(groups), {}
+    if train is None:
+        notes.append(NO_BASELINE)
+    else:
+        template = TemplateBaseline(usable(train.structures))
+        guesses = [[template.predict(c.composition)] for c in references]
+        label = "template substitution (learning-free, 1 guess each)"
+        beside[label] = evaluate_csp(guesses, references, k=1, **work).summary()
+    found = Evaluation("csp", result.summary(), result.to_dicts(), beside, dataset, result.k, notes)
+    if found.published():
+        notes.append(
+            f"Published figures are over the whole official test split; ours are over "
+            f"{len(references):,} references."
+        )
+    return found
+
+
+def score_conformers(
+    groups: Sequence[Sequence[Any]],
+    truth: Collection,
+    train: Collection | None,
+    dataset: str | None,
+    options: Options,
+) -> Evaluation:
+    """COV and MAT, and those of RDKit's ETKDG with as many conformers."""
+    from sciar.evaluation import etkdg_baseline, evaluate_conformers
+
+    names = [item.id or str(i) for i, item in enumerate(truth.items)]
+    references = [with_graph(s) for s in truth.structures]
+    bare = [n for n, s in zip(names, references, strict=True) if s is None]
+    if bare:
+        raise UsageError(
+            f"{len(bare)} reference molecules have no usable bonds, the first is {bare[0]!r}; give "
+            "an SDF file, or leave them out"
+        )
+    size = options.k or max((len(group) for group in groups), default=1) or 1
+    padded = [_first(group, size) for group in groups]
+    work = {**options.work, "ids": names}
+    lists = [[reference] for reference in references]
+    result = evaluate_conformers(padded, lists, **work)
+    mols = [s if not hasattr(s, "to_rdkit") else s.to_rdkit() for s in references]
+    run = {name: options.work[name] for name in ("jobs", "timeout", "progress")}
+    baseline = etkdg_baseline(mols, size, options.seed, **run)
+    beside = {f"ETKDG ({size} each)": evaluate_conformers(baseline, lists, **work).summary()}
+    notes = _coverage_notes(groups)
+    return Evaluation(
+        "conformer", result.summary(), result.to_dicts(), beside, dataset, size, notes
+    )
+
+
+def _first(group: Sequence[Any], size: int) -> list[Any]:
+    """The first ``size`` conformers; those that are missing failed."""
+    kept = [with_graph(s) for s in group[:size]]
+    return kept + [None] * (size - len(kept))
+
+
+def _coverage_notes(groups: Sequence[Sequence[Any]]) -> list[str]:
+    empty = sum(not group for group in groups)
+    if not empty:
+        return []
+    return [f"{empty:,} of {len(groups):,} references have no generated structure: not matched."]

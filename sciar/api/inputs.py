@@ -1,0 +1,140 @@
+"""Structures to score, from files, data sets, samples, records or the chemistry libraries."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sciar.api.samples import Sample
+from sciar.datasets.molecule_graph import perceive
+from sciar.datasets.readers import Kind, RecordFailure, read
+from sciar.datasets.registry import DATASETS, lookup, resolve
+from sciar.errors import RecordError, UsageError
+from sciar.records import Molecule, Record
+
+_NUMBERED = re.compile(r"(.+)_\d+\Z")
+
+
+@dataclass(frozen=True, eq=False)
+class Item:
+    """One structure with its identity.
+
+    Attributes:
+        id: of the record or sample; ``None`` for a bare structure.
+        input: id of what it was made for, if it says so.
+        structure: anything that :mod:`sciar.evaluation` takes; ``None`` if it failed.
+    """
+
+    id: str | None
+    structure: Any
+    input: str | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Collection:
+    """Structures, and the named data set that they are, if any."""
+
+    items: list[Item]
+    dataset: str | None = None
+
+    @property
+    def structures(self) -> list[Any]:
+        """All structures, ``None`` for failed ones."""
+        return [item.structure for item in self.items]
+
+
+def is_dataset(source: object) -> bool:
+    """Whether this is the name of a data set, and not a file that exists."""
+    if not isinstance(source, str) or Path(source).exists():
+        return False
+    return source.lower().replace("-", "_") in {name.replace("-", "_") for name in DATASETS}
+
+
+def collect(source: Any, kind: Kind, split: str = "test") -> Collection:
+    """All structures of a source.
+
+    Args:
+        source: path, name of a data set (its ``split`` is read), or a sequence of samples,
+            records, failures, pymatgen structures, RDKit molecules or ``None``.
+        kind: ``crystal`` or ``molecule``; records of a file that are of the other kind failed.
+
+    Raises:
+        UsageError: no such file or set, or nothing in it.
+    """
+    if isinstance(source, str | Path):
+        dataset = lookup(str(source)).name if is_dataset(source) else None
+        path = resolve(str(source), split) if dataset else Path(source)
+        items = [_item(x) for x in read(path, kind=kind)]
+    else:
+        dataset, items = None, [_item(x) for x in source]
+    if not items:
+        raise UsageError(f"nothing to evaluate: {source if dataset else 'the source'} is empty")
+    return Collection(items, dataset)
+
+
+def _item(given: Any) -> Item:
+    if isinstance(given, Sample):
+        return Item(given.id, given.record, given.input)
+    if isinstance(given, Record):
+        asked = given.properties.get("input")
+        return Item(given.id, given.structure, None if asked is None else str(asked))
+    if isinstance(given, RecordFailure):
+        return Item(given.id, None)
+    return Item(None, given)
+
+
+def origin(item: Item, references: Mapping[str, int]) -> int | None:
+    """Place of the reference that an item was made for, by its id; ``None`` if there is none.
+
+    The id of the input that a sample carries counts first, then its own id, then its own id
+    without the number of the sample (``mp-1_3`` belongs to ``mp-1``).
+    """
+    if item.id is None:
+        return None
+    numbered = _NUMBERED.match(item.id)
+    names = (item.input, item.id, numbered[1] if numbered else None)
+    return next((references[n] for n in names if n is not None and n in references), None)
+
+
+def places(references: Sequence[Item]) -> dict[str, int]:
+    """Id -> place."""
+    return {item.id: i for i, item in enumerate(references) if item.id is not None}
+
+
+def grouped(
+    generated: Sequence[Item], references: Sequence[Item]
+) -> tuple[list[list[Any]], list[str]]:
+    """Structures of each reference in order, and the ids that belong to no reference."""
+    known = places(references)
+    groups: list[list[Any]] = [[] for _ in references]
+    strangers: list[str] = []
+    for item in generated:
+        place = origin(item, known)
+        if place is None:
+            strangers.append(item.id or "without id")
+        else:
+            groups[place].append(item.structure)
+    return groups, strangers
+
+
+def nested(source: Any) -> bool:
+    """Whether a source is a sequence of groups, one a reference."""
+    return isinstance(source, Sequence) and any(isinstance(x, list | tuple) for x in source)
+
+
+def with_graph(structure: Any) -> Any:
+    """A molecule with its bonds, perceived if the file had none; ``None`` if that fails."""
+    if not isinstance(structure, Molecule) or structure.mol is not None:
+        return structure
+    try:
+        return perceive(structure)
+    except RecordError:
+        return None
+
+
+def usable(structures: Sequence[Any]) -> list[Any]:
+    """Those that did not fail."""
+    return [s for s in structures if s is not None]

@@ -1,0 +1,226 @@
+"""A trained model: load it, draw samples, save it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from sciar import zoo
+from sciar.api.prompts import Composition, Prompt, Wish
+from sciar.api.samples import FAILED, Sample
+from sciar.datasets.readers import RecordFailure
+from sciar.errors import UsageError
+from sciar.folder import ModelFolder, load_folder, save_folder
+from sciar.generation.engine import Engine, Job
+from sciar.generation.samples import RawSample, judge
+from sciar.generation.settings import GenerationSettings
+from sciar.model import AutoregressiveModel
+from sciar.records import Record
+from sciar.tokenization.base import LayoutTokenizer
+
+
+def load(name_or_path: str | Path, device: str | torch.device = "cpu") -> Model:
+    """A model of the zoo by its name, or of a folder.
+
+    Args:
+        name_or_path: see ``sciar models`` for the names.
+        device: where it runs, e.g. ``cpu`` or ``cuda``.
+
+    Raises:
+        UsageError: unknown name (the message lists the known ones), or no such device.
+        ModelError: the folder is damaged, too new, or of another tokenizer.
+    """
+    return Model(load_folder(zoo.find(name_or_path))).to(device)
+
+
+class Model:
+    """A network with the tokenizer it was trained with.
+
+    Args:
+        content: what a model folder holds.
+    """
+
+    def __init__(self, content: ModelFolder) -> None:
+        self._content = content
+
+    @property
+    def name(self) -> str:
+        """Name of the model."""
+        return self._content.name
+
+    @property
+    def network(self) -> AutoregressiveModel:
+        """The torch module, in evaluation mode."""
+        return self._content.model
+
+    @property
+    def tokenizer(self) -> LayoutTokenizer:
+        """The tokenizer that the network was trained with."""
+        return self._content.tokenizer
+
+    @property
+    def card(self) -> str:
+        """Text of the model card: data, recipe, hardware, metrics."""
+        return self._content.card
+
+    @property
+    def info(self) -> dict[str, Any]:
+        """Facts stored with the model."""
+        return self._content.info
+
+    def __repr__(self) -> str:
+        count = sum(p.numel() for p in self.network.parameters())
+        return f"Model({self.name!r}, {self.tokenizer.layout.name}, {count:,} parameters)"
+
+    def to(self, device: str | torch.device) -> Model:
+        """Move the network; returns the model itself.
+
+        Raises:
+            UsageError: no such device here.
+        """
+        try:
+            self.network.to(device)
+        except (RuntimeError, AssertionError) as error:
+            reason = str(error).splitlines()[0]
+            raise UsageError(f"device {str(device)!r} cannot be used: {reason}") from error
+        return self
+
+    def save(self, folder: str | Path, *, half: bool = False) -> Path:
+        """Write the model as a folder that :func:`load` reads; returns its path.
+
+        Args:
+            folder: target; an existing model folder is replaced.
+            half: store bf16 weights.
+
+        Raises:
+            UsageError: the target exists and is no model folder, or cannot be written.
+        """
+        save_folder(Path(folder), self._content, half=half)
+        return Path(folder)
+
+    def generate(self, **arguments: Any) -> list[Sample]:
+        """Samples in the order of what was asked for; arguments as for :meth:`stream`."""
+        return sorted(self.stream(**arguments), key=lambda sample: sample.index)
+
+    def stream(
+        self,
+        *,
+        composition: Composition | None = None,
+        compositions: Iterable[Composition] | None = None,
+        elements: str | Iterable[str] | None = None,
+        max_atoms: int | None = None,
+        smiles: str | Iterable[str] | None = None,
+        records: Iterable[Record | RecordFailure] | None = None,
+        n: int = 1,
+        seed: int | None = None,
+        batch_size: int | None = None,
+        steps: int | None = None,
+        temperature: float | None = None,
+        top_p: float | None = None,
+        retries: int | None = None,
+        logp: bool = False,
+        **options: Any,
+    ) -> Samples:
+        """Samples as they finish; each knows its place by its ``index``.
+
+        At most one of ``composition``, ``compositions``, ``smiles`` and ``records`` says what is
+        given; without any, the model must be one that makes structures from nothing. What is not
+        set here comes from the model's own defaults.
+
+        Args:
+            composition: exact content of the cell, ``"Na4 Cl4"`` or ``{"Na": 4, "Cl": 4}``.
+            compositions: several of them.
+            elements: exactly these elements occur, ``"Li,Fe,P,O"`` or a list of symbols.
+            max_atoms: largest structure wanted.
+            smiles: one SMILES or several.
+            records: take the compositions or SMILES of records, and their ids.
+            n: samples of each.
+            seed: of the run; with its index it fixes a sample. Default 0.
+            batch_size: sequences in the making at once; it never changes the samples.
+            steps: function evaluations of the payload sampler for each slot.
+            temperature: of the symbols.
+            top_p: nucleus of the symbols.
+            retries: how often a failed structure is drawn again.
+            logp: also compute the log-density of the numbers.
+            options: anything else that :meth:`GenerationSettings.of` takes.
+
+        Raises:
+            UsageError: contradictory or unknown arguments, or such as the model does not take.
+            RecordError: a single composition or SMILES that is bad. In a list it becomes one
+                failed sample.
+        """
+        if n < 1:
+            raise UsageError("n must be at least 1")
+        given = {"batch_size": batch_size, "steps": steps, "temperature": temperature}
+        given |= {"top_p": top_p, "retries": retries, "seed": seed, "score": logp or None}
+        settings = GenerationSettings.of(self._content.sampling, **given, **options)
+        wish = Wish(composition, compositions, elements, max_atoms, smiles, records)
+        return Samples(self, wish.prompts(self.tokenizer), n, settings)
+
+
+class Samples(Iterator[Sample]):
+    """Samples of one run, as they finish.
+
+    Attributes:
+        requested: how many structures were asked for.
+        settings: how they are drawn.
+    """
+
+    def __init__(
+        self, model: Model, prompts: Sequence[Prompt], n: int, settings: GenerationSettings
+    ) -> None:
+        self.settings, self.requested = settings, n * len(prompts)
+        self._model, self._prompts, self._n = model, prompts, n
+        self._samples = self._run()
+
+    def __len__(self) -> int:
+        """How many samples the whole run gives: one for each bad input, n for each good one."""
+        return sum(self._n if p.request is not None else 1 for p in self._prompts)
+
+    def __next__(self) -> Sample:
+        return next(self._samples)
+
+    def _run(self) -> Iterator[Sample]:
+        jobs: list[Job] = []
+        for place, prompt in enumerate(self._prompts):
+            first = place * self._n
+            if prompt.request is None:
+                yield self._refused(prompt, first)
+            else:
+                jobs += [Job(prompt.request, first + k) for k in range(self._n)]
+        for raw in self._draw(jobs):
+            yield self._sample(raw)
+
+    def _draw(self, jobs: list[Job]) -> Iterator[RawSample]:
+        """Verdicts as they come; what failed is drawn again at the end, up to ``retries`` times."""
+        network, tokenizer = self._model.network, self._model.tokenizer
+        while jobs:
+            again: list[Job] = []
+            for drawn in Engine(network, tokenizer, self.settings).run(jobs):
+                raw, job = judge(tokenizer, drawn), drawn.job
+                if raw.structure is None and job.attempt < self.settings.retries:
+                    again.append(Job(job.request, job.index, job.attempt + 1))
+                else:
+                    yield raw
+            jobs = again
+
+    def _refused(self, prompt: Prompt, index: int) -> Sample:
+        seed = self.settings.seed
+        return Sample(f"{prompt.id}_0", prompt.id, index, seed, FAILED, prompt.error)
+
+    def _sample(self, raw: RawSample) -> Sample:
+        name = raw.request.id
+        return Sample(
+            id=f"{name}_{raw.index % self._n}",
+            input=name,
+            index=raw.index,
+            seed=self.settings.seed,
+            status=raw.status,
+            message=raw.message,
+            logp=raw.logp,
+            attempts=raw.attempts,
+            record=raw.structure,
+        )

@@ -1,0 +1,124 @@
+"""What generation returns: one sample, whatever became of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from sciar.errors import RecordError
+from sciar.records import Crystal, Record, Structure
+
+if TYPE_CHECKING:
+    from ase import Atoms
+    from torch_geometric.data import Data
+
+OK, FAILED = "ok", "failed"
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """One structure that was asked for.
+
+    Attributes:
+        id: ``{input}_{k}``, the k-th sample of its input.
+        input: id of the composition, SMILES or record that it was made for.
+        index: place in the run. With the seed it fixes the sample, whatever the batch size.
+        seed: seed of the run.
+        status: ``ok`` or ``failed``.
+        message: why it failed; empty if it did not.
+        logp: natural log-probability of the symbols that were drawn (0 if none were, as for a given
+            composition), plus, with ``logp=True``, the log-density of the numbers; ``None`` if
+            nothing was drawn at all.
+        attempts: how often it was drawn (more than 1 only with ``retries``).
+        record: the structure as SciAR's :class:`~sciar.records.Crystal` or
+            :class:`~sciar.records.Molecule`, ``None`` if it failed.
+    """
+
+    id: str
+    input: str
+    index: int
+    seed: int
+    status: str
+    message: str = ""
+    logp: float | None = None
+    attempts: int = 0
+    record: Structure | None = None
+
+    @property
+    def ok(self) -> bool:
+        """Whether there is a structure."""
+        return self.record is not None
+
+    @cached_property
+    def structure(self) -> Any:
+        """pymatgen ``Structure`` or RDKit ``Mol`` with a conformer; ``None`` if it failed."""
+        if self.record is None:
+            return None
+        crystal = isinstance(self.record, Crystal)
+        return self.record.to_pymatgen() if crystal else self.record.to_rdkit()  # type: ignore[union-attr]
+
+    def to_ase(self) -> Atoms:
+        """As ASE ``Atoms``; periodic for a crystal.
+
+        Raises:
+            RecordError: the sample failed.
+        """
+        from ase import Atoms
+
+        record = self._need()
+        if isinstance(record, Crystal):
+            return Atoms(
+                list(record.species), scaled_positions=record.frac, cell=record.lattice, pbc=True
+            )
+        return Atoms(list(record.symbols), positions=record.positions)
+
+    def to_pyg(self) -> Data:
+        """As PyTorch Geometric ``Data`` of n atoms.
+
+        ``z`` (n,) atomic numbers, ``pos`` (n, 3) angstrom; a crystal has also ``cell`` (1, 3, 3)
+        with the vectors as rows, and ``frac`` (n, 3).
+
+        Raises:
+            RecordError: the sample failed.
+        """
+        import torch
+        from torch_geometric.data import Data
+
+        from sciar.tokenization.elements import NUMBER
+
+        record = self._need()
+        if isinstance(record, Crystal):
+            frac, cell = torch.tensor(record.frac).float(), torch.tensor(record.lattice).float()
+            z = torch.tensor([NUMBER[s] for s in record.species])
+            pos = torch.tensor(record.frac @ record.lattice).float()
+            return Data(z=z, pos=pos, cell=cell[None], frac=frac)
+        z = torch.tensor([NUMBER[s] for s in record.symbols])
+        return Data(z=z, pos=torch.tensor(record.positions).float())
+
+    def facts(self) -> dict[str, Any]:
+        """Everything but the structure, in plain types: one row of a table."""
+        return {
+            "id": self.id,
+            "input": self.input,
+            "status": self.status,
+            "message": self.message,
+            "index": self.index,
+            "seed": self.seed,
+            "logp": self.logp,
+            "attempts": self.attempts,
+        }
+
+    def to_record(self, **properties: Any) -> Record:
+        """As a record for a writer, with :meth:`facts` and ``properties`` as its properties.
+
+        Raises:
+            RecordError: the sample failed.
+        """
+        facts = {k: v for k, v in self.facts().items() if k != "id"}
+        return Record(self.id, self._need(), {**facts, **properties}, index=self.index)
+
+    def _need(self) -> Structure:
+        if self.record is None:
+            raise RecordError(f"there is no structure: {self.message}", record=self.id)
+        return self.record
