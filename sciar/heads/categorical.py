@@ -53,11 +53,13 @@ class CategoricalHead(nn.Module):
         if temperature <= 0:
             token = log_p.argmax(-1)
         else:
-            p = (logits / temperature).double().softmax(-1)
+            p = ((logits - logits.amax(-1, True)).double() / temperature).softmax(-1)
             p = nucleus(p, top_p) if top_p < 1 else p
             cumulative = p.cumsum(-1)
             threshold = (uniform_N.double() * cumulative[:, -1])[:, None]
-            token = (cumulative <= threshold).sum(-1).clamp_max(p.shape[-1] - 1)
+            # rounding at the upper end must not reach past the last possible token
+            last = p.shape[-1] - 1 - (p.flip(-1) > 0).int().argmax(-1)
+            token = torch.minimum((cumulative <= threshold).sum(-1), last)
         return token, log_p.gather(1, token[:, None])[:, 0]
 
 
