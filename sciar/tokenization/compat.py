@@ -5,10 +5,10 @@
 ``mol``       ``<bos> t*k <coord> x*n <eos>``
 ``uni_mol``   ``<bos> <molecule> <s>t*k <coord> x*n <eos>``
 
-Every continuous row is one ``<mask>`` slot of three raw numbers: lattice rows and atoms in angstrom,
-sites in fractions of the cell. A slot knows neither its atom nor the others (use ``identity: false``
-in the model). Two deliberate differences: an unknown symbol raises instead of becoming ``<unk>``, and
-given words carry no loss (with ``task="denovo"`` they do).
+Every continuous row is one ``<mask>`` slot of three raw numbers: lattice rows and atoms in
+angstrom, sites in fractions of the cell. A slot knows neither its atom nor the others (use
+``identity: false`` in the model). Two deliberate differences: an unknown symbol raises instead of
+becoming ``<unk>``, and given words carry no loss (with ``task="denovo"`` they do).
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
 """Molecules: SMILES, then the coordinates of all atoms, hydrogens included.
 
 Layout (n atoms): ``<bos> SMILES <structure> <atom>*n <eos>``. Against UniGenX's ``mol`` layout
-(spec 8.2): an atom slot knows its element, its index and the earlier atoms it is bonded or close to,
+(spec 8.2): an atom slot knows its element, its index and the earlier atoms it is bonded to or near,
 its position is predicted in their local frame, and hydrogens are placed too. SMILES are in Kekule
-form without stereo; a request with stereo is met by checking, see :meth:`MoleculeTokenizer.verify`.
+form without stereo; a request with stereo is met by checks, see :meth:`MoleculeTokenizer.verify`.
 """
 
 from __future__ import annotations

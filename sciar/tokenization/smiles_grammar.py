@@ -12,9 +12,6 @@ from sciar.tokenization.smiles_rules import AtomRule, atom_rule
 from sciar.tokenization.smiles_state import SmilesState
 from sciar.tokenization.vocabulary import Vocabulary
 
-_MOST_PER_FILLER = 5
-"""Most atoms that a filling carbon adds: itself, three hydrogens, one on an S or P before it."""
-
 
 class SmilesGrammar:
     """What may follow inside a generated SMILES; a :class:`~sciar.tokenization.cursor.WordGrammar`.
@@ -42,6 +39,8 @@ class SmilesGrammar:
         needed = [s for s in ("C", "=", "#", "(", ")") if prefix + s not in vocabulary]
         if needed:
             raise UsageError(f"generating SMILES needs {needed} in the vocabulary")
+        if max_heavy < 1 or (max_atoms is not None and max_atoms < 1):
+            raise UsageError("the limit on the number of atoms must be at least 1")
         self.size, self.max_heavy, self.max_atoms = len(vocabulary), max_heavy, max_atoms
         self.rules: dict[int, AtomRule] = {}
         self.bonds: dict[int, int] = {}
@@ -117,4 +116,4 @@ class SmilesGrammar:
         cost = None if state is None else state.cost
         if state is None or cost is None or len(state.atoms) + cost > self.max_heavy:
             return False
-        return self.max_atoms is None or state.size + _MOST_PER_FILLER * cost <= self.max_atoms
+        return self.max_atoms is None or state.finished_size(cost) <= self.max_atoms

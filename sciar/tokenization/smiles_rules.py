@@ -8,6 +8,7 @@ from functools import cache, cached_property
 from types import MappingProxyType
 
 _MOST_BONDS = 7
+HALOGENS = ("F", "Cl", "Br", "I")
 
 
 @dataclass(frozen=True)
@@ -49,13 +50,14 @@ def atom_rule(token: str) -> AtomRule | None:
     """The rule of an atom token: the sums of bond orders with which RDKit sanitises it.
 
     Each number of single bonds is tried with fluorine neighbours; sums that leave unpaired
-    electrons are not allowed. ``None`` if no sum is: such a token cannot be generated.
+    electrons are not allowed, nor are halogens with several bonds, whose oxides RDKit rewrites
+    (charged ones in brackets are). ``None`` if no sum is: such a token cannot be generated.
     """
     from rdkit import Chem, rdBase
 
     hydrogens: dict[int, int] = {}
     with rdBase.BlockLogs():
-        for count in range(_MOST_BONDS + 1):
+        for count in range(2 if token in HALOGENS else _MOST_BONDS + 1):
             mol = Chem.MolFromSmiles(token + "(F)" * count)
             if mol is None:
                 continue

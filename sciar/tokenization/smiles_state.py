@@ -147,6 +147,15 @@ class SmilesState:
         """Atoms with their hydrogens, if nothing were added."""
         return sum(1 + a.rule.hydrogen_count(a.used) for a in self.atoms)
 
+    def finished_size(self, cost: int) -> int:
+        """Most atoms, with hydrogens, after finishing with so many carbons.
+
+        A carbon brings itself and three hydrogens and takes one from its neighbour; a bracket atom
+        loses none, and S or P may even gain one. Closing a ring takes one more.
+        """
+        plain = all(self.atoms[i].rule.plain for i in (*self.stack, self.tip))
+        return self.size + (3 if plain else 5) * cost - len(self.rings)
+
     @property
     def cost(self) -> int | None:
         """Atoms that surely suffice to finish the string; ``None`` if it may be impossible.
