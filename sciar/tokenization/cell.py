@@ -8,7 +8,7 @@ from sciar.errors import RecordError
 
 
 def to_parameters(lattice: np.ndarray, n_atoms: int) -> np.ndarray:
-    """(3, 3) rows in angstrom -> (6,): ln of each length over n^(1/3), then angles minus 90 degrees.
+    """(3, 3) rows in angstrom -> (6,): ln of each length over n^(1/3), angles minus a right angle.
 
     Angles in radians, in the usual order alpha (b, c), beta (a, c), gamma (a, b).
     """

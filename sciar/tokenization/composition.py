@@ -36,7 +36,9 @@ def parse_composition(composition: str | Mapping[str, int]) -> dict[str, int]:
         if symbol not in NUMBER:
             raise RecordError(f"{symbol!r} is no element", field="composition")
         if int(count) != count or count < 1:
-            raise RecordError(f"{symbol}: {count} atoms is no positive whole number", field="composition")
+            raise RecordError(
+                f"{symbol}: {count} atoms is no positive whole number", field="composition"
+            )
         counts[symbol] += int(count)
     return dict(counts)
 

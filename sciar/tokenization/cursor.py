@@ -1,7 +1,7 @@
 """Generation as seen from the tokenizer: what may follow, one row at a time.
 
-A cursor walks a layout. It appends everything that is forced by itself, and tells the engine what to
-sample next: a token among those allowed, or the payload of one slot.
+A cursor walks a layout. It appends everything that is forced by itself, and tells the engine what
+to sample next: a token among those allowed, or the payload of one slot.
 """
 
 from __future__ import annotations

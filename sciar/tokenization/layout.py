@@ -47,11 +47,15 @@ class Segment:
 
     def __post_init__(self) -> None:
         if self.kind not in ("token", "slot"):
-            raise UsageError(f"segment {self.name}: kind {self.kind!r} is neither 'token' nor 'slot'")
+            raise UsageError(
+                f"segment {self.name}: kind {self.kind!r} is neither 'token' nor 'slot'"
+            )
         if self.role not in ROLES:
             raise UsageError(f"segment {self.name}: role {self.role!r} is none of {ROLES}")
         if (self.kind == "slot") != bool(self.slot):
-            raise UsageError(f"segment {self.name}: a slot segment names its slot kind, others do not")
+            raise UsageError(
+                f"segment {self.name}: a slot segment names its slot kind, others do not"
+            )
         object.__setattr__(self, "tokens", tuple(self.tokens))
 
     @property
@@ -113,7 +117,9 @@ class Layout:
                 return i
         return len(self.segments)
 
-    def assemble(self, vocabulary: Vocabulary, fields: Fields, stop: int | None = None) -> TokenSequence:
+    def assemble(
+        self, vocabulary: Vocabulary, fields: Fields, stop: int | None = None
+    ) -> TokenSequence:
         """Fields -> sequence, of the first ``stop`` segments (default: all)."""
         writer = Writer(vocabulary, self.references)
         context = 0
@@ -138,7 +144,9 @@ class Layout:
             if segment.constant:
                 end = at + len(segment.tokens)
                 if tuple(names[at:end]) != segment.tokens:
-                    raise UsageError(f"position {at}: expected {segment.tokens}, found {names[at:end]}")
+                    raise UsageError(
+                        f"position {at}: expected {segment.tokens}, found {names[at:end]}"
+                    )
             elif segment.kind == "token":
                 end = self._end_of_words(index, names, sequence.kinds, at)
                 anchors = tuple(int(a) for a in sequence.anchors[at:end])

@@ -9,7 +9,7 @@ import numpy as np
 from sciar.tokenization.elements import canonical_key
 
 GRID = 20
-"""Coordinates are compared on a grid of this many steps a cell, so that noise rarely swaps sites."""
+"""Coordinates are compared on a grid of so many steps a cell, so that noise rarely swaps sites."""
 
 
 def canonical_order(
@@ -18,8 +18,8 @@ def canonical_order(
     """Order of the sites, and their coordinates with the first site at the origin.
 
     Elements come by electronegativity. The origin is an atom of the first element: the one from
-    which the sorted list of coordinates is lexicographically smallest, or a random one if ``augment``
-    is given. Inside an element, sites are sorted by their coordinates from that origin.
+    which the sorted list of coordinates is lexicographically smallest, or a random one if
+    ``augment`` is given. Inside an element, sites are sorted by their coordinates from that origin.
 
     Args:
         species: n element symbols.

@@ -16,7 +16,7 @@ from sciar.tokenization.sequence import ARRAYS, TokenSequence
 class Pack:
     """B sequences, T tokens in all, back to back.
 
-    The (T, ...) tensors are those of :class:`~sciar.tokenization.sequence.TokenSequence`, except that
+    The (T, ...) tensors are those of :class:`~sciar.tokenization.sequence.TokenSequence`, but
     ``references`` hold flat positions of the pack.
 
     Attributes:
@@ -52,10 +52,7 @@ class Pack:
 
 def pack(sequences: Sequence[TokenSequence], keys: Sequence[int] | None = None) -> Pack:
     """Pack sequences back to back; ``keys`` default to their index."""
-    arrays = {
-        name: np.concatenate([getattr(s, name) for s in sequences])
-        for name in ARRAYS
-    }
+    arrays = {name: np.concatenate([getattr(s, name) for s in sequences]) for name in ARRAYS}
     lengths = np.array([len(s) for s in sequences], dtype=np.int64)
     contexts = np.array([s.context for s in sequences], dtype=np.int64)
     identity = np.arange(len(sequences)) if keys is None else np.asarray(keys, dtype=np.int64)

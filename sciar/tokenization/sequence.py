@@ -19,8 +19,8 @@ class TokenSequence:
         labels: (L,) int32 id of the token that names what a slot describes (its element); -1: none.
         anchors: (L,) int16 index among the things described (which atom); -1: none. A word and the
             slot that belongs to it share their anchor.
-        references: (L, R) int16 positions of earlier slots that this slot is placed relative to, the
-            closest relation first; -1: none.
+        references: (L, R) int16 positions of earlier slots that this slot is placed relative to,
+            the closest relation first; -1: none.
         relations: (L, R) int8 code of each relation (for molecules, bonds between); 0: none.
         context: the first ``context`` tokens are given and attended to in both directions.
     """

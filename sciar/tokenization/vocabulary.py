@@ -38,10 +38,14 @@ class SlotKind:
 
     def __post_init__(self) -> None:
         if self.geometry not in GEOMETRIES:
-            raise UsageError(f"slot {self.name}: geometry {self.geometry!r} is none of {GEOMETRIES}")
+            raise UsageError(
+                f"slot {self.name}: geometry {self.geometry!r} is none of {GEOMETRIES}"
+            )
         for label, values in (("mean", self.mean), ("std", self.std)):
             if values and len(values) != self.width:
-                raise UsageError(f"slot {self.name}: {len(values)} {label} values for width {self.width}")
+                raise UsageError(
+                    f"slot {self.name}: {len(values)} {label} values for width {self.width}"
+                )
         object.__setattr__(self, "mean", tuple(map(float, self.mean)) or (0.0,) * self.width)
         object.__setattr__(self, "std", tuple(map(float, self.std)) or (1.0,) * self.width)
 
@@ -77,7 +81,7 @@ class Vocabulary:
             return self._ids[name]
         except KeyError:
             raise RecordError(
-                f"the symbol {name!r} is not in this model's vocabulary of {len(self.names)} symbols"
+                f"the symbol {name!r} is not in this model's vocabulary of {len(self)} symbols"
             ) from None
 
     def ids(self, names: Iterable[str]) -> np.ndarray:
