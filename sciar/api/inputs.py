@@ -76,6 +76,8 @@ def collect(source: Any, kind: Kind, split: str = "test") -> Collection:
 
 
 def _item(given: Any) -> Item:
+    if isinstance(given, Item):
+        return given
     if isinstance(given, Sample):
         return Item(given.id, given.record, given.input)
     if isinstance(given, Record):

@@ -12,9 +12,9 @@ from sciar import zoo
 from sciar.api.prompts import Composition, Prompt, Wish
 from sciar.api.samples import FAILED, Sample
 from sciar.datasets.readers import RecordFailure
-from sciar.errors import UsageError
+from sciar.errors import RecordError, UsageError
 from sciar.folder import ModelFolder, load_folder, save_folder
-from sciar.generation.engine import Engine, Job
+from sciar.generation.engine import Drawn, Engine, Job
 from sciar.generation.samples import RawSample, judge
 from sciar.generation.settings import GenerationSettings
 from sciar.model import AutoregressiveModel
@@ -114,6 +114,7 @@ class Model:
         max_atoms: int | None = None,
         smiles: str | Iterable[str] | None = None,
         records: Iterable[Record | RecordFailure] | None = None,
+        kind: str | None = None,
         n: int = 1,
         seed: int | None = None,
         batch_size: int | None = None,
@@ -137,6 +138,7 @@ class Model:
             max_atoms: largest structure wanted.
             smiles: one SMILES or several.
             records: take the compositions or SMILES of records, and their ids.
+            kind: ``crystals`` or ``molecules``, for a model that makes both from nothing.
             n: samples of each.
             seed: of the run; with its index it fixes a sample. Default 0.
             batch_size: sequences in the making at once; it never changes the samples.
@@ -157,7 +159,7 @@ class Model:
         given = {"batch_size": batch_size, "steps": steps, "temperature": temperature}
         given |= {"top_p": top_p, "retries": retries, "seed": seed, "score": logp or None}
         settings = GenerationSettings.of(self._content.sampling, **given, **options)
-        wish = Wish(composition, compositions, elements, max_atoms, smiles, records)
+        wish = Wish(composition, compositions, elements, max_atoms, smiles, records, kind)
         return Samples(self, wish.prompts(self.tokenizer), n, settings)
 
 
@@ -191,10 +193,16 @@ class Samples(Iterator[Sample]):
                 yield self._refused(prompt, first)
             else:
                 jobs += [Job(prompt.request, first + k) for k in range(self._n)]
-        for raw in self._draw(jobs):
-            yield self._sample(raw)
+        for raw, parsed in self._draw(jobs):
+            yield self._sample(raw, parsed)
 
-    def _draw(self, jobs: list[Job]) -> Iterator[RawSample]:
+    def order(self) -> Iterator[int]:
+        """The indices of the run's samples in order; those behind a bad input are left out."""
+        for place, prompt in enumerate(self._prompts):
+            first = place * self._n
+            yield from range(first, first + (self._n if prompt.request is not None else 1))
+
+    def _draw(self, jobs: list[Job]) -> Iterator[tuple[RawSample, bool]]:
         """Verdicts as they come; what failed is drawn again at the end, up to ``retries`` times."""
         network, tokenizer = self._model.network, self._model.tokenizer
         while jobs:
@@ -204,14 +212,25 @@ class Samples(Iterator[Sample]):
                 if raw.structure is None and job.attempt < self.settings.retries:
                     again.append(Job(job.request, job.index, job.attempt + 1))
                 else:
-                    yield raw
+                    yield (
+                        raw,
+                        raw.structure is not None or (not drawn.failure and self._parses(drawn)),
+                    )
             jobs = again
+
+    def _parses(self, drawn: Drawn) -> bool:
+        """Whether a failed sample was a structure that only a check refused."""
+        try:
+            self._model.tokenizer.decode(drawn.sequence)
+        except RecordError:
+            return False
+        return True
 
     def _refused(self, prompt: Prompt, index: int) -> Sample:
         seed = self.settings.seed
         return Sample(f"{prompt.id}_0", prompt.id, index, seed, FAILED, prompt.error)
 
-    def _sample(self, raw: RawSample) -> Sample:
+    def _sample(self, raw: RawSample, parsed: bool) -> Sample:
         name = raw.request.id
         return Sample(
             id=f"{name}_{raw.index % self._n}",
@@ -222,5 +241,6 @@ class Samples(Iterator[Sample]):
             message=raw.message,
             logp=raw.logp,
             attempts=raw.attempts,
+            parsed=parsed,
             record=raw.structure,
         )

@@ -43,6 +43,7 @@ class Wish:
     max_atoms: int | None = None
     smiles: str | Iterable[str] | None = None
     records: Iterable[Record | RecordFailure] | None = None
+    kind: str | None = None
 
     def prompts(self, tokenizer: LayoutTokenizer) -> list[Prompt]:
         """One prompt for each thing asked for.
@@ -53,8 +54,8 @@ class Wish:
                 an error, and the others go on.
         """
         self._check(tokenizer)
-        common = {"elements": self._elements(), "max_atoms": self.max_atoms}
-        common = {k: v for k, v in common.items() if v is not None}
+        options = {"elements": self._elements(), "max_atoms": self.max_atoms, "kind": self.kind}
+        common: dict[str, Any] = {k: v for k, v in options.items() if v is not None}
         if self._several() is None:
             given = {"composition": self.composition, "smiles": self.smiles}
             wanted = {**common, **{k: v for k, v in given.items() if v is not None}}

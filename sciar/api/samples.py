@@ -31,6 +31,8 @@ class Sample:
             composition), plus, with ``logp=True``, the log-density of the numbers; ``None`` if
             nothing was drawn at all.
         attempts: how often it was drawn (more than 1 only with ``retries``).
+        parsed: whether the symbols and numbers made a structure at all; it may still have failed a
+            check afterwards.
         record: the structure as SciAR's :class:`~sciar.records.Crystal` or
             :class:`~sciar.records.Molecule`, ``None`` if it failed.
     """
@@ -43,6 +45,7 @@ class Sample:
     message: str = ""
     logp: float | None = None
     attempts: int = 0
+    parsed: bool = False
     record: Structure | None = None
 
     @property
@@ -109,14 +112,17 @@ class Sample:
             "attempts": self.attempts,
         }
 
+    def properties(self) -> dict[str, Any]:
+        """:meth:`facts` as a file stores them: without the id and what is empty."""
+        return {k: v for k, v in self.facts().items() if k != "id" and v not in ("", None)}
+
     def to_record(self, **properties: Any) -> Record:
-        """As a record for a writer, with :meth:`facts` and ``properties`` as its properties.
+        """As a record for a writer, with :meth:`properties` and those given here.
 
         Raises:
             RecordError: the sample failed.
         """
-        facts = {k: v for k, v in self.facts().items() if k != "id"}
-        return Record(self.id, self._need(), {**facts, **properties}, index=self.index)
+        return Record(self.id, self._need(), {**self.properties(), **properties}, "", self.index)
 
     def _need(self) -> Structure:
         if self.record is None:

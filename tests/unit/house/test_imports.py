@@ -35,7 +35,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "configs": set(),
     "data": set(),
 }
-TOP = {"api", "jobs", "cli", "__main__", ""}  # may import every room below them
+TOP = {"api", "jobs", "commands", "cli", "__main__", ""}  # may import every room below them
 
 
 def all_imports() -> list[Import]:

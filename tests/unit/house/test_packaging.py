@@ -22,6 +22,7 @@ DISTRIBUTIONS = {
     "torch_geometric": "torch-geometric",
     "markupsafe": "jinja2",  # jinja2's own string type
     "spglib": "pymatgen",  # pymatgen's symmetry finder
+    "docstring_parser": "jsonargparse",  # its extra `signatures`
     "lightning_fabric": "lightning",
     "torchmetrics": "lightning",
 }

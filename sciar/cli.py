@@ -1,0 +1,124 @@
+"""The command line: ``sciar COMMAND``, one typed function each.
+
+The signature and docstring of a function in :mod:`sciar.commands` are its options and its help.
+``fit``, ``validate``, ``test`` and ``predict`` belong to :mod:`sciar.training`, a LightningCLI.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, get_type_hints
+
+from sciar import __version__
+from sciar.commands import exits
+from sciar.commands.data import data, fetch
+from sciar.commands.demo import demo
+from sciar.commands.evaluate import evaluate
+from sciar.commands.generate import generate
+from sciar.commands.interrupts import Interrupted
+from sciar.commands.models import models
+from sciar.commands.tokenize import tokenize
+from sciar.errors import ModelError, SciarError
+
+if TYPE_CHECKING:
+    from jsonargparse import ArgumentParser
+
+TRAINING = ("fit", "validate", "test", "predict")
+COMMANDS: tuple[Callable[..., int], ...] = (generate, evaluate, models, data, tokenize, demo)
+_TRAINING_HELP = (
+    "training: sciar fit|validate|test|predict --config RECIPE (see sciar fit --help). "
+    "exit codes: 0 all done, 3 some failed, 1 nothing done, 2 wrong usage, 130 Ctrl-C, 143 SIGTERM"
+)
+
+
+def build_parser() -> ArgumentParser:
+    """The parser of every command but the training ones."""
+    from jsonargparse import ArgumentParser
+
+    parser = ArgumentParser(
+        prog="sciar",
+        version=__version__,
+        description="One autoregressive decoder for scientific structure.",
+        epilog=_TRAINING_HELP,
+    )
+    commands = parser.add_subcommands(dest="command", metavar="COMMAND")
+    for command in COMMANDS:
+        sub = _parser_of(command)
+        commands.add_subcommand(command.__name__, sub, help=_summary(command))
+        if command is data:
+            actions = sub.add_subcommands(dest="action", required=False, metavar="ACTION")
+            actions.add_subcommand("fetch", _parser_of(fetch), help=_summary(fetch))
+    return parser
+
+
+def _summary(command: Callable[..., int]) -> str:
+    return (inspect.getdoc(command) or "").split("\n", 1)[0].rstrip(".")
+
+
+def _parser_of(command: Callable[..., int]) -> ArgumentParser:
+    """Arguments from a signature: no default, positional; ``n`` is ``-n``; a bool is a flag."""
+    from docstring_parser import parse
+    from jsonargparse import ArgumentParser
+
+    text = parse(inspect.getdoc(command) or "")
+    about = {entry.arg_name: entry.description or "" for entry in text.params}
+    described = "\n\n".join(filter(None, (text.short_description, text.long_description)))
+    parser = ArgumentParser(description=described)
+    hints = get_type_hints(command)
+    for name, parameter in inspect.signature(command).parameters.items():
+        help, default = about[name], parameter.default
+        dashed = "--" + name.replace("_", "-")
+        if default is inspect.Parameter.empty:
+            parser.add_argument(name, type=hints[name], help=help)
+        elif command is models and name == "name":
+            parser.add_argument(name, nargs="?", default=default, help=help)
+        elif hints[name] is bool:
+            parser.add_argument(dashed, action="store_true", help=help)
+        else:
+            flags = ("-n", "--n") if name == "n" else (dashed,)
+            parser.add_argument(*flags, type=hints[name], default=default, help=help)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns its exit code, see :mod:`sciar.commands.exits`."""
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    try:
+        code = _train(words) if words[:1] and words[0] in TRAINING else _run(words)
+        sys.stdout.flush()
+        return code
+    except SystemExit as stop:  # argparse, after a message or --help
+        return stop.code if isinstance(stop.code, int) else exits.DONE
+    except SciarError as error:
+        print(f"sciar: error: {error}", file=sys.stderr)
+        disk = isinstance(error.__cause__, OSError)
+        return exits.NOTHING if disk or isinstance(error, ModelError) else exits.USAGE
+    except KeyboardInterrupt as stop:
+        number = stop.signal if isinstance(stop, Interrupted) else signal.SIGINT
+        print("sciar: interrupted", file=sys.stderr)
+        return exits.SIGNAL + number
+    except BrokenPipeError:
+        # The reader of our output is gone (head); Python would complain once more at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return exits.SIGNAL + signal.SIGPIPE
+
+
+def _run(words: list[str]) -> int:
+    parsed = build_parser().parse_args(words)
+    values: dict[str, Any] = parsed[parsed.command].as_dict()
+    command = next(c for c in COMMANDS if c.__name__ == parsed.command)
+    if command is data:
+        action, options = values.pop("action"), values.pop("fetch", None)
+        return fetch(**options) if action else data(**values)
+    return command(**values)
+
+
+def _train(words: list[str]) -> int:
+    from sciar.training import main as train
+
+    train(words)
+    return exits.DONE

@@ -1,0 +1,86 @@
+"""``sciar evaluate``: metrics of generated structures, whoever made them."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from typing import Literal
+
+from sciar.commands import exits
+from sciar.commands.files import write_json, write_page
+
+
+def evaluate(
+    kind: Literal["crystals", "molecules"],
+    generated: str,
+    reference: str = "",
+    train: str = "",
+    task: Literal["auto", "csp", "conformer", "denovo"] = "auto",
+    dataset: str = "",
+    k: int | None = None,
+    jobs: int = 1,
+    timeout: float = 60.0,
+    bootstrap: int = 1000,
+    seed: int = 0,
+    metre: bool = False,
+    posebusters: bool = False,
+    json: str = "",
+    report: str = "",
+) -> int:
+    """Score structures against a reference set, every rate with its counts.
+
+    If the ids of the generated structures belong to the reference (mp-1_0, mp-1_1 to mp-1),
+    predictions are compared with their references: match rate and RMSE for crystals, coverage and
+    matching for conformers. Else they are scored as made from nothing.
+
+    Args:
+        kind: crystals or molecules.
+        generated: file or folder of structures.
+        reference: file, folder or name of a data set (its test split).
+        train: file or data set (train split) for novelty and for the template baseline; default:
+            the train split of a reference given by name.
+        task: what to measure; auto decides by the ids.
+        dataset: data set behind the reference file, for published figures of the same protocol.
+        k: samples used of each reference; default: as many as there are.
+        jobs: worker processes.
+        timeout: seconds for one comparison; those that take longer are counted apart.
+        bootstrap: resamples of the 95 % intervals.
+        seed: of the bootstrap.
+        metre: also match every reference against all predictions (METRe).
+        posebusters: also run the PoseBusters tests.
+        json: file for the metrics and the verdict on each record.
+        report: HTML page with tables and pictures.
+    """
+    from sciar import api
+    from sciar.api.inputs import collect
+
+    single: Literal["crystal", "molecule"] = "crystal" if kind == "crystals" else "molecule"
+    pool = collect(generated, single)
+    found = api.evaluate(
+        kind,
+        pool.items,
+        reference or None,
+        train=train or None,
+        task=task,
+        dataset=dataset or None,
+        k=k,
+        jobs=jobs,
+        timeout=timeout,
+        bootstrap=bootstrap,
+        seed=seed,
+        metre=metre,
+        posebusters=posebusters,
+        progress=True,
+    )
+    print(found.table())
+    if json:
+        write_json(json, {"generated": generated, "reference": reference, **found.to_dict()})
+    if report:
+        from sciar.evaluation.sections import Shown, gallery
+
+        shown = [Shown(item.id or "", item.structure) for item in pool.items]
+        sections = [*found.sections(), gallery("Structures", shown)]
+        command = shlex.join(["sciar", *sys.argv[1:]])
+        write_page(report, f"Evaluation of {generated}", sections, provenance={"command": command})
+        print(f"\nreport in {report}")
+    return exits.of(sum(item.structure is not None for item in pool.items), len(pool.items))

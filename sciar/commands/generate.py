@@ -1,0 +1,204 @@
+"""``sciar generate``: structures from a trained model."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from sciar.commands import exits
+from sciar.commands.files import write_json, write_page
+from sciar.commands.interrupts import Interrupted, Interrupts
+from sciar.errors import UsageError
+
+if TYPE_CHECKING:
+    from sciar.api import Model, Sample
+    from sciar.api.model import Samples
+    from sciar.commands.output import Put
+    from sciar.datasets.readers import RecordFailure
+    from sciar.records import Record
+
+
+def generate(
+    model: str,
+    composition: str = "",
+    elements: str = "",
+    max_atoms: int | None = None,
+    smiles: str = "",
+    smiles_file: str = "",
+    input: str = "",
+    kind: Literal["", "crystals", "molecules"] = "",
+    n: int = 1,
+    seed: int = 0,
+    batch_size: int | None = None,
+    steps: int | None = None,
+    temperature: float | None = None,
+    top_p: float | None = None,
+    retries: int | None = None,
+    logp: bool = False,
+    out: str = "",
+    report: str = "",
+    json: str = "",
+    device: str = "auto",
+) -> int:
+    """Generate structures with a trained model.
+
+    Every sample keeps the id of its input ({id}_0, {id}_1, ...) and has a status; one that failed
+    is reported and never stops the rest. Exit codes: 0 all there, 3 some failed, 1 none, 2 wrong
+    usage; after Ctrl-C or SIGTERM what is finished is kept, and the code is 130 or 143.
+
+    Args:
+        model: name of an installed model (see sciar models), or a model folder.
+        composition: exact content of the cell, such as "Na4 Cl4".
+        elements: exactly these elements occur, such as Li,Fe,P,O, for models that choose the
+            composition themselves.
+        max_atoms: largest structure wanted.
+        smiles: molecule whose conformers are wanted.
+        smiles_file: file with a SMILES and an optional name on each line.
+        input: file with records; their compositions or SMILES are taken, and their ids kept.
+        kind: crystals or molecules, for a model that makes both.
+        n: samples of each.
+        seed: fixes the samples, whatever the batch size.
+        batch_size: sequences in the making at once.
+        steps: function evaluations of the coordinate sampler.
+        temperature: of the symbols; 0 takes the most likely.
+        top_p: nucleus of the symbols.
+        retries: how often a failed structure is drawn again.
+        logp: also compute the log-density of the coordinates.
+        out: file or folder to write; .cif .extxyz .xyz .vasp .sdf .smi .jsonl .csv, .gz behind it
+            compresses; a name without extension is a folder. Default: JSON lines on the terminal.
+        report: HTML page with pictures and counts.
+        json: file for settings, counts and one row for each sample, failed ones included.
+        device: auto, cpu, cuda or cuda:1.
+    """
+    from sciar import api
+    from sciar.commands.output import check_out, open_output
+
+    loaded = api.load(model, _device(device))
+    layout = loaded.tokenizer.layout.name
+    if out:
+        check_out(out, layout)
+    samples = loaded.stream(
+        composition=composition or None,
+        elements=elements or None,
+        max_atoms=max_atoms,
+        smiles=smiles or None,
+        records=_records(smiles_file, input),
+        kind=kind or None,
+        n=n,
+        seed=seed,
+        batch_size=batch_size,
+        steps=steps,
+        temperature=temperature,
+        top_p=top_p,
+        retries=retries,
+        logp=logp,
+    )
+    start = time.monotonic()
+    molecules = layout.startswith("molecule")
+    with Interrupts() as interrupts:
+        with open_output(out, loaded.name, molecules) as put:
+            done, signal = _collect(samples, put, interrupts)
+        with interrupts.shield_quietly():
+            return _finish(
+                loaded, samples, done, signal, time.monotonic() - start, (out, report, json)
+            )
+
+
+def _device(name: str) -> str:
+    import torch
+
+    if name != "auto":
+        return name
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _records(smiles_file: str, input: str) -> Iterator[Record | RecordFailure] | None:
+    from sciar.datasets.readers import read
+
+    if smiles_file and input:
+        raise UsageError("give only one of --smiles-file and --input")
+    if smiles_file:
+        return read(smiles_file, format="smiles")
+    return read(input) if input else None
+
+
+def _collect(samples: Samples, put: Put, interrupts: Interrupts) -> tuple[list[Sample], int]:
+    """Write samples as they come; on a signal, keep those that are finished.
+
+    Returns:
+        The samples in the order of their indices, and the signal, 0 for none.
+    """
+    from tqdm import tqdm
+
+    from sciar.commands.output import in_order
+
+    done: list[Sample] = []
+    take, flush = in_order(put, samples.order())
+    interval = 0.2 if sys.stderr.isatty() else 30.0
+    bar = tqdm(total=len(samples), unit="structure", file=sys.stderr, mininterval=interval)
+    signal = 0
+    with bar:
+        try:
+            for sample in samples:
+                with interrupts.shield():
+                    done.append(sample)
+                    take(sample)
+                    bar.update()
+        except Interrupted as stop:
+            signal = stop.signal
+            with interrupts.shield_quietly():
+                flush()
+    return sorted(done, key=lambda sample: sample.index), signal
+
+
+def _finish(
+    model: Model,
+    samples: Samples,
+    done: list[Sample],
+    signal: int,
+    seconds: float,
+    targets: tuple[str, str, str],
+) -> int:
+    """Counts, report and exit code."""
+    from sciar.commands.counts import Counts
+
+    out, report, json = targets
+    counts = Counts.of(done, samples.requested)
+    say = sys.stdout if out else sys.stderr
+    if signal:
+        print(f"interrupted: {counts.kept:,} finished structures are kept", file=say)
+    print(counts.line(), file=say)
+    if out:
+        print(f"written to {out}", file=say)
+    facts = {"model": model.name, "seed": samples.settings.seed, "seconds": round(seconds, 2)}
+    if json:
+        rows = [sample.facts() for sample in done]
+        settings = vars(samples.settings) | {"payload": vars(samples.settings.payload)}
+        write_json(
+            json,
+            {**facts, "interrupted": bool(signal), "settings": settings,
+             "counts": counts.to_dict(), "samples": rows},
+        )  # fmt: skip
+    if report:
+        facts["command"] = shlex.join(["sciar", *sys.argv[1:]])
+        _page(report, model, done, counts.table(), facts)
+        print(f"report in {report}", file=say)
+    if signal:
+        return exits.SIGNAL + signal
+    return exits.of(counts.kept, max(counts.requested, counts.kept))
+
+
+def _page(path: str, model: Model, done: list[Sample], counts: Any, facts: dict[str, Any]) -> Path:
+    from sciar.evaluation.sections import Shown, gallery
+
+    shown = [Shown(s.id, s.record, s.status, s.message, _card_facts(s)) for s in done]
+    sections = [counts, gallery("Structures", shown)]
+    return write_page(path, f"Generated by {model.name}", sections, provenance=facts)
+
+
+def _card_facts(sample: Sample) -> dict[str, str]:
+    return {} if sample.logp is None else {"log p": f"{sample.logp:.2f}"}
