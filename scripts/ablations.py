@@ -41,7 +41,9 @@ DIFFUSION = "sciar.heads.diffusion.DiffusionHead"
 
 def crystal(**options: Any) -> Callable[[], LayoutTokenizer]:
     """The default layout with some options changed."""
-    return lambda: CrystalTokenizer(**{"task": "csp", "max_atoms": 5, "cell": "as-given", **options})
+    return lambda: CrystalTokenizer(
+        **{"task": "csp", "max_atoms": 5, "cell": "as-given", **options}
+    )
 
 
 def plain_numbers() -> LayoutTokenizer:
@@ -102,7 +104,9 @@ VARIANTS = (
         head=DIFFUSION,
         sampling=(("steps", 20), ("method", "dpm")),
     ),
-    replace(DEFAULT, name="default, anneal 6, 40 evaluations", sampling=(("steps", 40), ("anneal", 6.0))),
+    replace(
+        DEFAULT, name="default, anneal 6, 40 evaluations", sampling=(("steps", 40), ("anneal", 6.0))
+    ),
 )
 
 
@@ -146,7 +150,9 @@ def measure(task: AutoregressiveTask, variant: Variant, crystals: int, jobs: int
     settings = GenerationSettings.of({"batch_size": 256}, **dict(variant.sampling))
     requests = [task.tokenizer.request({"composition": dict(c.composition)}) for c in references]
     start = time.perf_counter()
-    samples = sorted(draw(task.model.eval(), task.tokenizer, requests, settings), key=lambda s: s.index)
+    samples = sorted(
+        draw(task.model.eval(), task.tokenizer, requests, settings), key=lambda s: s.index
+    )
     seconds = time.perf_counter() - start
     predictions: list[list[Structure | None]] = [[s.structure] for s in samples]
     result = evaluate_csp(

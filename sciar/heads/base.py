@@ -21,8 +21,9 @@ class SamplerSettings:
         steps: function evaluations of an iterative head (0: the head's default).
         method: solver of an iterative head ("": the head's default).
         temperature: spread of the samples; 1 is the model's own distribution.
-        anneal: strengthens a flow's velocity towards the end of its path by ``1 + anneal * t``
-            (inference anti-annealing of FlowMM, arXiv:2406.04713).
+        anneal: strengthens a flow's velocity towards the end of its path by ``1 + anneal * t``, at
+            most so far that a step ends on the path (inference anti-annealing of FlowMM,
+            arXiv:2406.04713); more than 0 sharpens the samples.
     """
 
     steps: int = 0

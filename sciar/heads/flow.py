@@ -100,17 +100,18 @@ class FlowHead(Head):
             grid = self._grid(steps, condition_NC.device)
             for now, later in zip(grid[:-1].tolist(), grid[1:].tolist(), strict=True):
                 dt = later - now
-                v = self._annealed(x, now, projected, settings.anneal)
+                # A stronger velocity must not carry a point beyond the end of its path.
+                strength = min(1.0 + settings.anneal * now, max(1.0, (1.0 - now) / dt))
+                v = strength * self._velocity(x, now, projected)
                 if method == "midpoint":
-                    v = self._annealed(x + 0.5 * dt * v, now + 0.5 * dt, projected, settings.anneal)
+                    v = strength * self._velocity(x + 0.5 * dt * v, now + 0.5 * dt, projected)
                 x = x + dt * v
         return x % 1.0 if self.torus else x
 
-    def _annealed(self, x: Tensor, t: float, projected: Tensor, anneal: float) -> Tensor:
+    def _velocity(self, x: Tensor, t: float, projected: Tensor) -> Tensor:
         clock = self.net.clock(x.new_full((1,), t))
         tick = torch.zeros(len(x), 1, dtype=torch.long, device=x.device)
-        velocity = self.net(self._features(x)[:, None], projected, clock, tick)[:, 0]
-        return velocity * (1.0 + anneal * t)
+        return self.net(self._features(x)[:, None], projected, clock, tick)[:, 0]
 
     @staticmethod
     def _grid(steps: int, device: torch.device) -> Tensor:
@@ -130,11 +131,11 @@ class FlowHead(Head):
             projected = self.net.project(condition_NC.float())
             for now, later in zip(grid[:-1].tolist(), grid[1:].tolist(), strict=True):
                 dt = later - now
-                half = x + 0.5 * dt * self._annealed(x, now, projected, 0.0)
+                half = x + 0.5 * dt * self._velocity(x, now, projected)
                 t = now + 0.5 * dt
 
                 def field(y: Tensor, t: float = t) -> Tensor:
-                    return self._annealed(y, t, projected, 0.0)
+                    return self._velocity(y, t, projected)
 
                 divergence = torch.zeros_like(change)
                 for i, direction in enumerate(basis):

@@ -36,7 +36,7 @@ from sciar.tokenization.compat_parts import (
 )
 from sciar.tokenization.composition import parse_composition
 from sciar.tokenization.cursor import Request, WordGrammar
-from sciar.tokenization.kekule import heavy_graph, kekule_smiles, parse
+from sciar.tokenization.kekule import atoms_of, heavy_graph, kekule_smiles, parse
 from sciar.tokenization.layout import Layout, Segment, Slots, SlotSpec, Words
 from sciar.tokenization.vocabulary import Vocabulary
 
@@ -143,7 +143,7 @@ class UniGenXTokenizer(LayoutTokenizer):
         if self.target.crystal:
             return Crystal(rows.values[:3], words, rows.values[3:])
         graph = parse("".join(words))
-        bare = Molecule(tuple(a.GetSymbol() for a in graph.GetAtoms()), rows.values, mol=graph)
+        bare = Molecule(tuple(a.GetSymbol() for a in atoms_of(graph)), rows.values, mol=graph)
         mol = bare.to_rdkit()
         Chem.AssignStereochemistryFrom3D(mol)
         return Molecule.from_rdkit(mol)

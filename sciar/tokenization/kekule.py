@@ -10,9 +10,14 @@ import numpy as np
 from sciar.errors import RecordError
 
 if TYPE_CHECKING:
-    from rdkit.Chem import Mol
+    from rdkit.Chem import Atom, Mol
 
 _SOURCE = "_sciar_index"
+
+
+def atoms_of(mol: Mol) -> list[Atom]:
+    """The atoms of a molecule; RDKit's own sequence takes its length anew at every step."""
+    return [mol.GetAtomWithIdx(i) for i in range(mol.GetNumAtoms())]
 
 
 def heavy_graph(mol: Mol) -> tuple[Mol, list[int]]:
@@ -24,7 +29,7 @@ def heavy_graph(mol: Mol) -> tuple[Mol, list[int]]:
     from rdkit import Chem, rdBase
 
     mol = Chem.Mol(mol)
-    for atom in mol.GetAtoms():
+    for atom in atoms_of(mol):
         if atom.GetIsotope():
             raise RecordError(
                 f"atom {atom.GetIdx()} is an isotope; this tokenizer has no isotopes", field="mol"
@@ -34,15 +39,15 @@ def heavy_graph(mol: Mol) -> tuple[Mol, list[int]]:
     with rdBase.BlockLogs():
         heavy = Chem.RemoveAllHs(mol)
     Chem.RemoveStereochemistry(heavy)
-    if not heavy.GetNumAtoms() or any(a.GetAtomicNum() < 2 for a in heavy.GetAtoms()):
+    if not heavy.GetNumAtoms() or any(a.GetAtomicNum() < 2 for a in atoms_of(heavy)):
         raise RecordError("the molecule has no heavy atom", field="mol")
-    if any(a.GetNumRadicalElectrons() for a in heavy.GetAtoms()):
+    if any(a.GetNumRadicalElectrons() for a in atoms_of(heavy)):
         raise RecordError("the molecule has unpaired electrons", field="mol")
     if len(Chem.GetMolFrags(heavy)) > 1:
         raise RecordError(
             "the molecule has several fragments; give one molecule at a time", field="mol"
         )
-    return heavy, [a.GetIntProp(_SOURCE) for a in heavy.GetAtoms()]
+    return heavy, [a.GetIntProp(_SOURCE) for a in atoms_of(heavy)]
 
 
 def kekule_smiles(heavy: Mol, augment: np.random.Generator | None = None) -> tuple[str, list[int]]:

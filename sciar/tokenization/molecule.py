@@ -17,7 +17,7 @@ from sciar.errors import RecordError, UsageError
 from sciar.records import Molecule, Structure
 from sciar.tokenization.base import LayoutTokenizer
 from sciar.tokenization.cursor import Request, WordGrammar
-from sciar.tokenization.kekule import heavy_graph, kekule_smiles, parse
+from sciar.tokenization.kekule import atoms_of, heavy_graph, kekule_smiles, parse
 from sciar.tokenization.layout import Layout, Segment, Slots, SlotSpec, Words
 from sciar.tokenization.molecule_checks import check_geometry, has_stereo, meets_stereo, mirrored
 from sciar.tokenization.molecule_frame import (
@@ -137,7 +137,7 @@ class MoleculeTokenizer(LayoutTokenizer):
         atoms = fields["atoms"]
         assert isinstance(atoms, Slots)
         graph = self._plan(fields).mol
-        bare = Molecule(tuple(a.GetSymbol() for a in graph.GetAtoms()), atoms.values, mol=graph)
+        bare = Molecule(tuple(a.GetSymbol() for a in atoms_of(graph)), atoms.values, mol=graph)
         mol = bare.to_rdkit()
         Chem.AssignStereochemistryFrom3D(mol)
         return Molecule.from_rdkit(mol)

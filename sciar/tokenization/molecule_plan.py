@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from sciar.tokenization.kekule import parse
+from sciar.tokenization.kekule import atoms_of, parse
 from sciar.tokenization.layout import SlotSpec
 
 if TYPE_CHECKING:
@@ -55,7 +55,7 @@ def molecule_plan(smiles: str, hydrogens: bool) -> MoleculePlan:
     if hydrogens:
         mol = Chem.AddHs(mol)
     groups: list[list[int]] = [[] for _ in range(heavy)]
-    for atom in list(mol.GetAtoms())[heavy:]:
+    for atom in atoms_of(mol)[heavy:]:
         groups[atom.GetNeighbors()[0].GetIdx()].append(atom.GetIdx())
     distances = np.rint(Chem.GetDistanceMatrix(mol)).astype(int)
     references = [closest(i, distances) for i in range(mol.GetNumAtoms())]
@@ -64,9 +64,9 @@ def molecule_plan(smiles: str, hydrogens: bool) -> MoleculePlan:
             label=atom.GetSymbol(),
             anchor=i,
             references=tuple(near),
-            relations=tuple(min(int(distances[i, j]), FARTHEST) for j in near),
+            relations=tuple(np.minimum(distances[i, near], FARTHEST).tolist()),
         )
-        for i, (atom, near) in enumerate(zip(mol.GetAtoms(), references, strict=True))
+        for i, (atom, near) in enumerate(zip(atoms_of(mol), references, strict=True))
     )
     return MoleculePlan(mol, heavy, specs, tuple(map(tuple, groups)))
 
