@@ -97,10 +97,11 @@ def _task(kind: str, task: str, pool: Collection | None, truth: Collection | Non
     if truth is None:
         return "denovo"
     known = places(truth.items)
-    matched = sum(origin(item, known) is not None for item in pool.items)
-    if 0 < matched < len(pool.items):
+    made = [item for item in pool.items if item.structure is not None]
+    matched = sum(origin(item, known) is not None for item in made)
+    if 0 < matched < len(made):
         raise UsageError(
-            f"{matched} of {len(pool.items)} generated structures have an id of the reference, the "
+            f"{matched} of {len(made)} generated structures have an id of the reference, the "
             f"others have none; say what to measure: task {given} or denovo"
         )
     return given if matched else "denovo"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from sciar.api.inputs import Collection, usable, with_graph
+from sciar.api.inputs import Collection, Item, usable, with_graph
 from sciar.api.results import Evaluation, Options
 from sciar.errors import UsageError
 
@@ -26,11 +26,12 @@ def score_csp(
     from sciar.evaluation import TemplateBaseline, evaluate_csp
     from sciar.evaluation.inputs import as_reference
 
-    names = [item.id or str(i) for i, item in enumerate(truth.items)]
-    references = [as_reference(s, n) for s, n in zip(truth.structures, names, strict=True)]
+    groups, items, notes = _readable(groups, truth)
+    names = [item.id or str(i) for i, item in enumerate(items)]
+    references = [as_reference(i.structure, n) for i, n in zip(items, names, strict=True)]
     work = {**options.work, "ids": names}
     result = evaluate_csp(groups, references, k=options.k, metre=options.metre, **work)
-    notes, beside = _coverage_notes(groups), {}
+    beside = {}
     if train is None:
         notes.append(NO_BASELINE)
     else:
@@ -57,8 +58,9 @@ def score_conformers(
     """COV and MAT, and those of RDKit's ETKDG with as many conformers."""
     from sciar.evaluation import etkdg_baseline, evaluate_conformers
 
-    names = [item.id or str(i) for i, item in enumerate(truth.items)]
-    references = [with_graph(s) for s in truth.structures]
+    groups, items, notes = _readable(groups, truth)
+    names = [item.id or str(i) for i, item in enumerate(items)]
+    references = [with_graph(item.structure) for item in items]
     bare = [n for n, s in zip(names, references, strict=True) if s is None]
     if bare:
         raise UsageError(
@@ -74,7 +76,6 @@ def score_conformers(
     run = {name: options.work[name] for name in ("jobs", "timeout", "progress")}
     baseline = etkdg_baseline(mols, size, options.seed, **run)
     beside = {f"ETKDG ({size} each)": evaluate_conformers(baseline, lists, **work).summary()}
-    notes = _coverage_notes(groups)
     return Evaluation(
         "conformer", result.summary(), result.to_dicts(), beside, dataset, size, notes
     )
@@ -86,8 +87,24 @@ def _first(group: Sequence[Any], size: int) -> list[Any]:
     return kept + [None] * (size - len(kept))
 
 
-def _coverage_notes(groups: Sequence[Sequence[Any]]) -> list[str]:
-    empty = sum(not group for group in groups)
-    if not empty:
-        return []
-    return [f"{empty:,} of {len(groups):,} references have no generated structure: not matched."]
+def _readable(
+    groups: Sequence[Sequence[Any]], truth: Collection
+) -> tuple[list[Sequence[Any]], list[Item], list[str]]:
+    """Groups and references without the references that could not be read, and notes on both."""
+    kept = [
+        (group, item)
+        for group, item in zip(groups, truth.items, strict=True)
+        if item.structure is not None
+    ]
+    notes = []
+    if len(kept) < len(truth.items):
+        notes.append(
+            f"{len(truth.items) - len(kept):,} of {len(truth.items):,} reference records cannot be "
+            "read and are left out."
+        )
+    if not kept:
+        raise UsageError("no reference structure can be read")
+    empty = sum(not group for group, _ in kept)
+    if empty:
+        notes.append(f"{empty:,} of {len(kept):,} references have no prediction: not matched.")
+    return [group for group, _ in kept], [item for _, item in kept], notes

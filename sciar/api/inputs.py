@@ -109,15 +109,18 @@ def places(references: Sequence[Item]) -> dict[str, int]:
 def grouped(
     generated: Sequence[Item], references: Sequence[Item]
 ) -> tuple[list[list[Any]], list[str]]:
-    """Structures of each reference in order, and the ids that belong to no reference."""
+    """Structures of each reference in order, and the ids that belong to no reference.
+
+    A failed sample of something that is no reference says nothing and is left out.
+    """
     known = places(references)
     groups: list[list[Any]] = [[] for _ in references]
     strangers: list[str] = []
     for item in generated:
         place = origin(item, known)
-        if place is None:
+        if place is None and item.structure is not None:
             strangers.append(item.id or "without id")
-        else:
+        elif place is not None:
             groups[place].append(item.structure)
     return groups, strangers
 
