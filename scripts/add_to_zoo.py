@@ -1,0 +1,69 @@
+"""Put a trained model into the zoo: bf16 weights, sampling defaults, a card with measured metrics.
+
+    python scripts/add_to_zoo.py runs/perov5-csp/model --sampling '{"steps": 20}' \
+        --metrics test=runs/perov5-csp/test.json --note "..."
+
+``--metrics`` takes the files that ``sciar evaluate --json`` wrote; the card shows their counts.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from sciar.evaluation import format_table
+from sciar.folder import load_folder, save_folder
+
+ZOO = Path(__file__).resolve().parents[1] / "sciar" / "zoo"
+LABELS = {
+    "data": "trained on",
+    "recipe": "recipe",
+    "steps": "optimiser steps",
+    "parameters": "parameters",
+    "hardware": "hardware",
+    "versions": "versions",
+}
+
+
+def card(name: str, info: dict[str, Any], sampling: dict[str, Any], parts: list[str]) -> str:
+    """Text of the model card."""
+    facts = [f"- {label}: {info[key]}" for key, label in LABELS.items() if key in info]
+    facts.append(f"- sampling defaults: {sampling or 'those of the heads'}")
+    facts.append("- weights: exponential moving average, stored in bf16")
+    return "\n".join([f"# {name}", "", *facts, "", *parts]).rstrip() + "\n"
+
+
+def metrics(label: str, path: Path) -> str:
+    """One section of the card from a file of ``sciar evaluate --json``."""
+    found = json.loads(path.read_text(encoding="utf-8"))
+    summary = found.get("summary") or found.get("metrics") or found
+    return f"## Metrics: {label}\n\n```\n{format_table(summary)}\n```\n"
+
+
+def main() -> None:
+    """Run the script."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--name")
+    parser.add_argument("--sampling", type=json.loads, default={})
+    parser.add_argument("--metrics", action="append", default=[], metavar="LABEL=FILE")
+    parser.add_argument("--note", action="append", default=[])
+    options = parser.parse_args()
+    content = load_folder(options.folder)
+    name = options.name or content.name
+    parts = [f"{note}\n" for note in options.note]
+    for entry in options.metrics:
+        label, _, file = entry.partition("=")
+        parts.append(metrics(label, Path(file)))
+    text = card(name, content.info, options.sampling, parts)
+    made = replace(content, name=name, sampling=options.sampling, card=text)
+    save_folder(ZOO / name, made, half=True)
+    size = (ZOO / name / "model.safetensors").stat().st_size / 1e6
+    print(f"{ZOO / name}: {size:.1f} MB")
+
+
+if __name__ == "__main__":
+    main()
