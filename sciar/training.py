@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 import sys
+import warnings
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,14 @@ from sciar.folder import ModelFolder, save_folder
 from sciar.tasks.autoregressive import AutoregressiveTask
 
 COMMANDS = ("fit", "validate", "test", "predict")
+_NOISE = (
+    # We pass the arguments on purpose: recipe names have become paths.
+    "LightningCLI's args parameter",
+    # Between Lightning and its own libraries; nothing that a user could mend.
+    ".*LeafSpec.*is deprecated",
+    ".*JsonargparseDeprecationWarning",
+    ".*add_instantiator",
+)
 
 
 def recipes() -> dict[str, Path]:
@@ -56,7 +65,7 @@ def _recipe(value: str, known: dict[str, Path]) -> str:
 
 
 class ExportModel(L.Callback):
-    """Writes the trained model as a folder when training ends (also on Ctrl-C).
+    """Writes the trained model as a folder when training ends; on Ctrl-C, a checkpoint instead.
 
     Args:
         folder: where; default ``model`` inside the run's folder.
@@ -134,10 +143,13 @@ def main(arguments: ArgsType = None) -> TrainingCLI:
     """Run a training command with arguments as on the command line (without ``sciar``)."""
     given = sys.argv[1:] if arguments is None else arguments
     assert isinstance(given, list)
-    return TrainingCLI(
-        AutoregressiveTask,
-        StructureData,
-        args=with_recipes(given),
-        save_config_kwargs={"overwrite": True},
-        seed_everything_default=0,
-    )
+    with warnings.catch_warnings():
+        for message in _NOISE:
+            warnings.filterwarnings("ignore", message)
+        return TrainingCLI(
+            AutoregressiveTask,
+            StructureData,
+            args=with_recipes(given),
+            save_config_kwargs={"overwrite": True},
+            seed_everything_default=0,
+        )

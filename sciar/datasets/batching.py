@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from sciar.datasets.tokens import TokenCache
+from sciar.errors import UsageError
 from sciar.tokenization.packing import Pack
 
 _BUCKET = 32
@@ -45,6 +46,10 @@ def plan_batches(
 class PackedLoader:
     """Iterates packs of a token cache; its state says which batch comes next.
 
+    A training loader is a stream that runs through one shuffled pass over the data after the other.
+    Each iteration hands out as many batches as the first pass has, from where the last one ended:
+    passes differ by a batch or two, while a trainer wants epochs of one length.
+
     Args:
         cache: encoded records.
         budget: tokens a batch, over all processes.
@@ -67,9 +72,12 @@ class PackedLoader:
         self.rank, self.world, self.shuffle = rank, world, shuffle
         self.epoch, self.batch = 0, 0
         self._plan: tuple[int, list[np.ndarray]] | None = None
+        self._length = len(self.batches(0))
+        if not self._length:
+            raise UsageError(f"{len(cache)} records are too few for {world} processes")
 
     def batches(self, epoch: int) -> list[np.ndarray]:
-        """The plan of an epoch."""
+        """The plan of one pass over the data."""
         if self._plan is None or self._plan[0] != epoch:
             lengths = self.cache.lengths(self._copy(epoch))
             plan = plan_batches(lengths, self.budget, self.seed, epoch, shuffle=self.shuffle)
@@ -81,24 +89,37 @@ class PackedLoader:
         return epoch % self.cache.copies
 
     def __len__(self) -> int:
-        return len(self.batches(self.epoch if self.shuffle else 0))
+        return self._length
 
     def __iter__(self) -> Iterator[Pack]:
-        epoch = self.epoch if self.shuffle else 0
-        plan = self.batches(epoch)
-        start = self.batch if self.shuffle else 0
-        for index in range(start, len(plan)):
-            if self.shuffle:
-                self.batch = index + 1
-            records = plan[index][self.rank :: self.world]
-            yield self.cache.pack(records, self._copy(epoch))
-        if self.shuffle:
-            self.epoch, self.batch = epoch + 1, 0
+        if not self.shuffle:
+            yield from (self._pack(0, batch) for batch in range(len(self)))
+            return
+        for _ in range(len(self)):
+            epoch, batch = self.epoch, self.batch
+            # The state is that after this batch, because whoever saves it has trained on the batch.
+            last = batch + 1 >= len(self.batches(epoch))
+            self.epoch, self.batch = (epoch + 1, 0) if last else (epoch, batch + 1)
+            yield self._pack(epoch, batch)
+
+    def _pack(self, epoch: int, batch: int) -> Pack:
+        records = self.batches(epoch)[batch][self.rank :: self.world]
+        return self.cache.pack(records, self._copy(epoch))
 
     def state_dict(self) -> dict[str, Any]:
         """Where the iteration stands."""
         return {"epoch": self.epoch, "batch": self.batch}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from a saved place."""
-        self.epoch, self.batch = int(state["epoch"]), int(state["batch"])
+        """Go on from a saved place.
+
+        Raises:
+            UsageError: if that place does not exist: the data or the batch size have changed.
+        """
+        epoch, batch = int(state["epoch"]), int(state["batch"])
+        if batch >= len(self.batches(epoch)):
+            raise UsageError(
+                f"the checkpoint stopped before batch {batch} of a pass over the data, this has "
+                f"{len(self.batches(epoch))}: use the data and batch_tokens of the first run"
+            )
+        self.epoch, self.batch = epoch, batch

@@ -140,6 +140,9 @@ class Engine:
         assert store is not None and cache is not None
         places = list(range(first, first + len(new)))
         store.append(places, [row.cursor for row in new], [0] * len(new))
+        # what a former row left behind is masked, but a masked NaN would still spread
+        cache.keys[:, first : first + len(new)] = 0.0
+        cache.values[:, first : first + len(new)] = 0.0
         leaders: dict[int, int] = {}
         leader = [leaders.setdefault(id(row.job.request), i) for i, row in enumerate(new)]
         unique = sorted(set(leader))

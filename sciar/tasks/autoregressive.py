@@ -94,6 +94,8 @@ class AutoregressiveTask(L.LightningModule):
             losses = {
                 k: (s * world, w) for (k, (s, _)), w in zip(losses.items(), weights, strict=True)
             }
+            # A process may hold no slot of some kind, but DDP waits for a gradient of everything.
+            return self.objective.total(losses)[0] + 0.0 * sum(p.sum() for p in self.parameters())
         return self.objective.total(losses)[0]
 
     def _log(

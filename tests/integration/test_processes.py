@@ -1,0 +1,108 @@
+"""Training as a program of its own: killed, interrupted, spread over processes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import torch
+
+from sciar.folder import load_folder
+from sciar.training import main
+
+PROGRAM = Path(__file__).resolve().parents[1] / "support" / "train_recipe.py"
+RECIPE = "tiny-mp20-csp"
+PATIENCE = 120.0
+
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::UserWarning:lightning")]
+
+
+def command(folder: Path, *options: str, steps: int = 6) -> list[str]:
+    fixed = ["--trainer.default_root_dir", str(folder), "--trainer.max_steps", str(steps)]
+    quiet = ["--trainer.enable_progress_bar", "false", "--trainer.accelerator", "cpu"]
+    return [sys.executable, str(PROGRAM), "fit", "--config", RECIPE, *fixed, *quiet, *options]
+
+
+def run_here(folder: Path, *options: str, steps: int = 6) -> None:
+    """The same run in this process, which saves the start of another."""
+    main(command(folder, *options, steps=steps)[2:])
+
+
+@contextmanager
+def started(folder: Path, *options: str) -> Iterator[subprocess.Popen[str]]:
+    """A run that would go on for long."""
+    process = subprocess.Popen(
+        command(folder, *options, steps=1_000_000),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.wait()
+        assert process.stdout is not None
+        process.stdout.close()
+
+
+def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
+    end = time.monotonic() + PATIENCE
+    while not path.exists():
+        assert process.poll() is None, process.stdout and process.stdout.read()
+        assert time.monotonic() < end, f"{path} did not appear"
+        time.sleep(0.05)
+
+
+def step_of(checkpoint: Path) -> int:
+    return int(torch.load(checkpoint, weights_only=True)["global_step"])
+
+
+def test_a_killed_run_goes_on_from_its_last_checkpoint(tmp_path: Path) -> None:
+    """``kill -9`` at any moment leaves a checkpoint that loads."""
+    last = tmp_path / "checkpoints" / "last.ckpt"
+    with started(tmp_path) as process:
+        wait_for(last, process)
+        os.kill(process.pid, signal.SIGKILL)
+        process.wait(PATIENCE)
+    assert not (tmp_path / "model").exists()
+    reached = step_of(last)
+    assert reached >= 10
+    run_here(tmp_path, "--ckpt_path", str(last), steps=reached + 3)
+    assert load_folder(tmp_path / "model").info["steps"] == reached + 3
+
+
+def test_ctrl_c_writes_a_checkpoint_to_go_on_from(tmp_path: Path) -> None:
+    with started(tmp_path) as process:
+        wait_for(tmp_path / "checkpoints" / "last.ckpt", process)
+        process.send_signal(signal.SIGINT)
+        out, _ = process.communicate(timeout=PATIENCE)
+    saved = tmp_path / "interrupted.ckpt"
+    assert saved.exists(), out[-2000:]
+    assert f"--ckpt_path {saved}" in out
+    reached = step_of(saved)
+    assert not (tmp_path / "model").exists(), "a model that was not trained to the end"
+    run_here(tmp_path, "--ckpt_path", str(saved), steps=reached + 2)
+    assert load_folder(tmp_path / "model").info["steps"] == reached + 2
+
+
+def test_two_processes_train_the_model_of_one(tmp_path: Path) -> None:
+    """The same batches, split: the same losses, hence the same weights up to rounding."""
+    run_here(tmp_path / "one")
+    two = ["--trainer.devices", "2", "--trainer.strategy", "ddp"]
+    done = subprocess.run(
+        command(tmp_path / "two", *two), capture_output=True, text=True, timeout=PATIENCE
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    one_model, two_models = (load_folder(tmp_path / n / "model").model for n in ("one", "two"))
+    first, second = one_model.state_dict(), two_models.state_dict()
+    worst = max(float((first[k] - second[k]).abs().max()) for k in first)
+    assert worst < 1e-4

@@ -1,0 +1,102 @@
+"""Every packaged recipe parses; every tiny one trains."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+
+from sciar.errors import UsageError
+from sciar.folder import load_folder
+from sciar.training import TrainingCLI, main, recipes, with_recipes
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:LightningCLI's args parameter"),
+    pytest.mark.filterwarnings("ignore:.*add_instantiator"),
+    pytest.mark.filterwarnings("ignore:.*JsonargparseDeprecationWarning"),
+]
+ALL = recipes()
+TINY = {name: path for name, path in ALL.items() if name.startswith("tiny-")}
+
+
+def parsed(*arguments: str) -> Any:
+    """What the command line would run, without running it."""
+    from sciar.datasets.datamodule import StructureData
+    from sciar.tasks.autoregressive import AutoregressiveTask
+
+    class Parsed(TrainingCLI):
+        def instantiate_classes(self) -> None:
+            """Parse only."""
+
+        def _run_subcommand(self, subcommand: str) -> None:
+            """Parse only."""
+
+    cli = Parsed(AutoregressiveTask, StructureData, args=with_recipes(["fit", *arguments]))
+    return cli.config["fit"]
+
+
+def test_there_is_a_tiny_recipe_of_each_recipe() -> None:
+    assert {f"tiny-{name}" for name in ALL if not name.startswith("tiny-")} <= set(ALL)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_recipes_parse(name: str) -> None:
+    config = parsed("--config", name)
+    content = yaml.safe_load(ALL[name].read_text(encoding="utf-8"))
+    assert config.trainer.max_steps == content["trainer"]["max_steps"]
+    assert config.model.model.decoder.hidden == content["model"]["model"]["decoder"]["hidden"]
+    assert config.data.tokenizer.class_path == content["data"]["tokenizer"]["class_path"]
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_recipes_name_their_run(name: str) -> None:
+    """Folder, export name and file name agree, so that runs do not overwrite each other."""
+    content = yaml.safe_load(ALL[name].read_text(encoding="utf-8"))
+    assert content["trainer"]["default_root_dir"] == f"runs/{name}"
+    exports = [
+        c["init_args"]["name"]
+        for c in content["trainer"]["callbacks"]
+        if c["class_path"] == "sciar.training.ExportModel"
+    ]
+    assert exports == [name]
+
+
+@pytest.mark.parametrize("name", TINY)
+def test_tiny_recipes_train(name: str, tmp_path: Path) -> None:
+    with warnings.catch_warnings():
+        # the sample holds a few structures that a small vocabulary or limit leaves out
+        warnings.simplefilter("ignore")
+        cli = main(
+            ["fit", "--config", name, "--trainer.max_steps", "2", "--trainer.accelerator", "cpu",
+             "--trainer.enable_progress_bar", "false", "--trainer.default_root_dir", str(tmp_path)]
+        )  # fmt: skip
+    assert cli.trainer.global_step == 2
+    loss = cli.trainer.callback_metrics["train/loss"]
+    assert torch.isfinite(loss)
+    content = load_folder(tmp_path / "model")
+    assert content.name == name
+    assert content.info["steps"] == 2
+
+
+def test_a_recipe_may_be_a_file_or_a_name(tmp_path: Path) -> None:
+    own = tmp_path / "own.yaml"
+    own.write_text(ALL["tiny-mp20-csp"].read_text(encoding="utf-8"), encoding="utf-8")
+    assert with_recipes(["fit", "--config", str(own)]) == ["fit", "--config", str(own)]
+    named = with_recipes(["fit", "--config=tiny-mp20-csp", "-c", "tiny-mp20-csp"])
+    assert named == [
+        "fit", f"--config={ALL['tiny-mp20-csp']}", "-c", str(ALL["tiny-mp20-csp"])
+    ]  # fmt: skip
+
+
+def test_an_unknown_recipe_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(UsageError, match="tiny-mp20-csp"):
+        with_recipes(["fit", "--config", "no-such-recipe"])
+
+
+def test_options_override_the_recipe() -> None:
+    config = parsed("--config", "tiny-mp20-csp", "--model.lr", "0.5", "--data.limit", "3")
+    assert (config.model.lr, config.data.limit) == (0.5, 3)
