@@ -8,7 +8,7 @@ grammar of generation and the decoding all read this one declaration, so they ca
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -116,6 +116,12 @@ class Layout:
             if segment.role == "generated":
                 return i
         return len(self.segments)
+
+    def with_segment(self, name: str, *, references: int | None = None, **changes: Any) -> Layout:
+        """The same layout with some attributes of one segment, or the references, changed."""
+        segments = tuple(replace(s, **changes) if s.name == name else s for s in self.segments)
+        count = self.references if references is None else references
+        return replace(self, segments=segments, references=count)
 
     def assemble(
         self, vocabulary: Vocabulary, fields: Fields, stop: int | None = None
