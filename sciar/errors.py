@@ -34,7 +34,11 @@ class RecordError(SciarError):
     def __str__(self) -> str:
         parts = [
             f"{name} {value}"
-            for name, value in (("file", self.source), ("record", self.record), ("field", self.field))
+            for name, value in (
+                ("file", self.source),
+                ("record", self.record),
+                ("field", self.field),
+            )
             if value
         ]
         return f"{', '.join(parts)}: {self.reason}" if parts else self.reason

@@ -1,7 +1,8 @@
 """The structures that flow between readers, tokenizers, the engine, writers and metrics.
 
 Conventions: lengths in angstrom, angles in degrees; a lattice is a 3x3 matrix whose ROWS are the
-vectors a, b, c; fractional coordinates are rows, ``cartesian = frac @ lattice``; indices start at 0.
+vectors a, b, c; fractional coordinates are rows, ``cartesian = frac @ lattice``; indices start at
+0.
 """
 
 from __future__ import annotations
@@ -40,7 +41,9 @@ class Crystal:
         object.__setattr__(self, "frac", frac)
         object.__setattr__(self, "species", tuple(self.species))
         if lattice.shape != (3, 3):
-            raise RecordError(f"a lattice is a 3x3 matrix, got shape {lattice.shape}", field="lattice")
+            raise RecordError(
+                f"a lattice is a 3x3 matrix, got shape {lattice.shape}", field="lattice"
+            )
         if not np.isfinite(lattice).all():
             raise RecordError("the lattice holds NaN or infinite numbers", field="lattice")
         if abs(np.linalg.det(lattice)) < 1e-6:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 from typing import Any
 
 import lightning as L
@@ -11,6 +12,8 @@ import torch.distributed as dist
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 
+from sciar.errors import ModelError
+from sciar.folder import copy_weights, load_folder
 from sciar.model import AutoregressiveModel, ModelConfig
 from sciar.objectives.next_token import NextTokenObjective
 from sciar.tokenization.base import LayoutTokenizer
@@ -33,6 +36,8 @@ class AutoregressiveTask(L.LightningModule):
         matmul_precision: ``highest``, ``high`` or ``medium``; the last lets fp32 products run in
             bf16.
         seed: of initial weights and training noise.
+        init_from: model folder to start from (fine-tuning); its vocabulary and sizes must be the
+            same, its statistics may differ.
     """
 
     def __init__(
@@ -48,6 +53,7 @@ class AutoregressiveTask(L.LightningModule):
         final_lr: float = 0.02,
         matmul_precision: str = "highest",
         seed: int = 0,
+        init_from: str | None = None,
     ) -> None:
         super().__init__()
         self.tokenizer, self.objective = tokenizer, objective or NextTokenObjective()
@@ -59,6 +65,8 @@ class AutoregressiveTask(L.LightningModule):
             self.model = AutoregressiveModel(
                 tokenizer.vocabulary, tokenizer.layout.references, model
             )
+        if init_from:
+            copy_weights(load_folder(Path(init_from)), self.model)
 
     def setup(self, stage: str) -> None:
         torch.set_float32_matmul_precision(self.matmul_precision)
@@ -166,8 +174,6 @@ class AutoregressiveTask(L.LightningModule):
         checkpoint["sciar"] = {"tokenizer": self.tokenizer.fingerprint}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        from sciar.errors import ModelError
-
         stored = checkpoint.get("sciar", {}).get("tokenizer")
         if stored != self.tokenizer.fingerprint:
             raise ModelError(

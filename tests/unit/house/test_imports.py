@@ -27,7 +27,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "model": {"tokenization", "nn", "heads"},
     "objectives": {"tokenization", "nn", "heads", "model"},
     "generation": NETWORK | {"tokenization"},
-    "tasks": NETWORK | {"tokenization", "generation", "evaluation", "datasets"},
+    "tasks": NETWORK | {"tokenization", "generation", "evaluation", "datasets", "folder"},
     "folder": NETWORK | {"tokenization"},
     "zoo": {"folder"},
     "training": {"tasks", "datasets", "folder"},

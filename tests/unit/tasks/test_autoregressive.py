@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
 
@@ -11,7 +13,10 @@ import torch
 from tiny_models import crystal_tokenizer, tiny_config
 
 from sciar.errors import ModelError
+from sciar.folder import ModelFolder, save_folder
+from sciar.nn.decoder import DecoderConfig
 from sciar.tasks.autoregressive import AutoregressiveTask
+from sciar.tokenization.molecule import MoleculeTokenizer
 
 
 def task(**options: Any) -> AutoregressiveTask:
@@ -88,3 +93,22 @@ def test_gradients_are_clipped_for_fused_optimisers() -> None:
     name, norm = made.log.call_args.args
     count = sum(p.numel() for p in made.parameters())
     assert (name, float(norm)) == ("train/gradient_norm", pytest.approx(3.0 * count**0.5, rel=1e-3))
+
+
+def test_fine_tuning_starts_from_the_weights_of_a_model_folder(tmp_path: Path) -> None:
+    first = task(seed=1)
+    content = ModelFolder("first", first.model, first.tokenizer, {}, {}, "")
+    save_folder(tmp_path / "first", content)
+    second = task(seed=2, init_from=str(tmp_path / "first"))
+    for name, value in second.model.state_dict().items():
+        assert torch.equal(value, first.model.state_dict()[name]), name
+
+
+def test_fine_tuning_refuses_other_sizes_and_other_symbols(tmp_path: Path) -> None:
+    first = task()
+    save_folder(tmp_path / "m", ModelFolder("m", first.model, first.tokenizer, {}, {}, ""))
+    wider = replace(tiny_config(), decoder=DecoderConfig(layers=1, hidden=96, heads=4))
+    with pytest.raises(ModelError, match="other sizes"):
+        AutoregressiveTask(crystal_tokenizer(), wider, init_from=str(tmp_path / "m"))
+    with pytest.raises(ModelError, match="other symbols"):
+        AutoregressiveTask(MoleculeTokenizer(), tiny_config(), init_from=str(tmp_path / "m"))
