@@ -53,17 +53,17 @@ def tiny_config(
 
 
 def tiny_model(
-    tokenizer: LayoutTokenizer, config: ModelConfig | None = None, *, seed: int = 0
+    tokenizer: LayoutTokenizer, config: ModelConfig | None = None, *, shake: float = 0.1
 ) -> AutoregressiveModel:
     """A model in evaluation mode whose zero-initialised outputs are shaken awake."""
-    torch.manual_seed(seed)
+    torch.manual_seed(0)
     model = AutoregressiveModel(
         tokenizer.vocabulary, tokenizer.layout.references, config or tiny_config()
     )
-    return shaken(model).eval()
+    return shaken(model, shake).eval()
 
 
-def shaken(model: AutoregressiveModel, scale: float = 0.1) -> AutoregressiveModel:
+def shaken(model: AutoregressiveModel, scale: float) -> AutoregressiveModel:
     """The same model with noise on every parameter: no output is zero, no norm is one."""
     with torch.no_grad():
         for parameter in model.parameters():
@@ -94,4 +94,4 @@ def train(
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimiser.step()
     model.eval()
-    return float(loss)
+    return float(loss.detach())
