@@ -73,8 +73,6 @@ def table(rows: Rows) -> str:
 
 
 def text(value: object) -> str:
-    if isinstance(value, dict):
-        return str(value.get("value", value))
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 

@@ -146,4 +146,4 @@ def match(records: list[Record], predicted: list[Any]) -> dict[str, Any]:
         progress=False,
     )
     scores = result.summary()["without_validity"]
-    return {name: scores[name] for name in ("match_rate", "rmse")}
+    return {"match_rate": scores["match_rate"]["rate"], "rmse": scores["rmse"]["mean"]}
