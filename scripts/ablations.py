@@ -2,8 +2,8 @@
 
     python scripts/ablations.py --steps 1500 --crystals 400 --json docs/ablations.json
 
-Every variant is trained on the same batches for the same number of steps, then draws one structure for
-each of the same validation crystals (never test). Prints one markdown row a variant.
+Every variant is trained on the same batches for the same number of steps, then draws one structure
+for each of the same validation crystals (never test). Prints one JSON row a variant.
 """
 
 from __future__ import annotations

@@ -14,8 +14,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from sciar.datasets.readers import read_all
 from sciar.evaluation import format_table
 from sciar.folder import load_folder, save_folder
+from sciar.records import Crystal, Structure
 
 ZOO = Path(__file__).resolve().parents[1] / "sciar" / "zoo"
 LABELS = {
@@ -43,6 +45,20 @@ def metrics(label: str, path: Path) -> str:
     return f"## Metrics: {label}\n\n```\n{format_table(summary)}\n```\n"
 
 
+def examples(path: Path, count: int = 24) -> list[str]:
+    """Compositions or SMILES of some records, evenly spread over the file."""
+    records, _ = read_all(path)
+    picked = records[:: max(1, len(records) // count)][:count]
+    return [prompt(record.structure) for record in picked]
+
+
+def prompt(structure: Structure) -> str:
+    """What a user would ask for to get this structure."""
+    if isinstance(structure, Crystal):
+        return " ".join(f"{symbol}{n}" for symbol, n in structure.composition.items())
+    return structure.smiles or ""
+
+
 def main() -> None:
     """Run the script."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -51,6 +67,7 @@ def main() -> None:
     parser.add_argument("--sampling", type=json.loads, default={})
     parser.add_argument("--metrics", action="append", default=[], metavar="LABEL=FILE")
     parser.add_argument("--note", action="append", default=[])
+    parser.add_argument("--examples", type=Path, help="records whose content the demo asks for")
     options = parser.parse_args()
     content = load_folder(options.folder)
     name = options.name or content.name
@@ -59,7 +76,10 @@ def main() -> None:
         label, _, file = entry.partition("=")
         parts.append(metrics(label, Path(file)))
     text = card(name, content.info, options.sampling, parts)
-    made = replace(content, name=name, sampling=options.sampling, card=text)
+    info = {k: v for k, v in content.info.items() if k != "examples"}
+    if options.examples:
+        info["examples"] = examples(options.examples)
+    made = replace(content, name=name, sampling=options.sampling, card=text, info=info)
     save_folder(ZOO / name, made, half=True)
     size = (ZOO / name / "model.safetensors").stat().st_size / 1e6
     print(f"{ZOO / name}: {size:.1f} MB")

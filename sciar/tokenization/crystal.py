@@ -132,6 +132,9 @@ class CrystalTokenizer(LayoutTokenizer):
         if composition is None:
             if self.task == "csp":
                 raise UsageError("this model predicts structures of given compositions: give one")
+            unknown = sorted(set(wanted) - {"elements", "max_atoms"})
+            if unknown:
+                raise UsageError(f"this model makes crystals; drop {', '.join(unknown)}")
             CompositionGrammar(self.vocabulary, self.max_atoms, **wanted)
             return Request({}, wanted, id)
         if wanted:
