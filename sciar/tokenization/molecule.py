@@ -51,7 +51,7 @@ class MoleculeTokenizer(LayoutTokenizer):
 
     Args:
         task: ``conformer`` (SMILES given, attended to in both directions) or ``denovo`` (SMILES
-            generated as well).
+            generated as well; it may still be given).
         max_atoms: most atoms, counting those that become slots.
         hydrogens: whether hydrogens become slots.
         symbols: SMILES tokens; default: :data:`~sciar.tokenization.smiles.SYMBOLS`. See also
@@ -164,12 +164,10 @@ class MoleculeTokenizer(LayoutTokenizer):
         return SmilesGrammar(self.vocabulary, limit, limit if self.hydrogens else None)
 
     def request(self, constraints: Mapping[str, Any], id: str = "") -> Request:
-        """``smiles`` for conformer models (stereo is kept as a constraint), else ``max_atoms``."""
+        """``smiles`` (stereo is kept as a constraint); de novo models also take ``max_atoms``."""
         wanted = {k: v for k, v in constraints.items() if v is not None}
         smiles = wanted.pop("smiles", None)
-        if self.task == "denovo":
-            if smiles is not None:
-                raise UsageError("this model generates SMILES itself; drop smiles")
+        if self.task == "denovo" and smiles is None:
             self._only(wanted, "max_atoms")
             request = Request({}, wanted, id)
             self.word_grammar(self.layout.segments[1], request)
