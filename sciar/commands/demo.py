@@ -98,15 +98,18 @@ def _show(
     shown = [Shown(s.id, s.record, s.status, s.message) for s in samples]
     metrics, summary = _metrics(samples, kind)
     what = [prompts.what, *_card_lines(model)]
-    sections += [Text(what, name), counts.table(), metrics]
-    sections.append(gallery(f"{name}: structures", shown, limit=n))
+    pictures = gallery(f"{name}: structures", shown, limit=n)
+    sections += [Text(what, name), pictures, counts.table(), metrics]
     numbers[name] = {"counts": counts.to_dict(), "seconds": seconds, "metrics": summary}
     return counts.kept, counts.requested
 
 
 def _card_lines(model: Model) -> list[str]:
-    """The card of a model as paragraphs."""
-    return [line for line in model.card.splitlines() if line.strip() and not line.startswith("#")]
+    """What the card says in prose, before its tables, and what the model was trained on."""
+    opening = model.card.partition("\n## ")[0].splitlines()
+    prose = [line for line in opening if line.strip() and not line.startswith(("#", "-"))]
+    trained = [f"Trained on {model.info['data']}."] if model.info.get("data") else []
+    return [*prose, *trained]
 
 
 def _write(samples: list[Sample], target: Path, kind: str) -> None:
