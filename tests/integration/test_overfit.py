@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
@@ -18,7 +18,7 @@ from sciar.datasets.registry import resolve
 from sciar.generation.samples import OK, draw
 from sciar.generation.settings import GenerationSettings
 from sciar.heads.base import SamplerSettings
-from sciar.model import AutoregressiveModel, ModelConfig
+from sciar.model import AutoregressiveModel
 from sciar.records import Crystal, Molecule, Structure
 from sciar.tokenization.base import LayoutTokenizer
 from sciar.tokenization.compat import UniGenXTokenizer
@@ -33,22 +33,29 @@ RECORDS, TOLERANCE = 8, 0.05
 
 @dataclass(frozen=True)
 class Case:
-    """A layout, what it learns, and for how long."""
+    """A layout, what it learns, and for how long.
+
+    Attributes:
+        given: whether the words are given; otherwise the model must find them itself.
+        spread: temperature of the payloads. What is memorised is a point; the spread around it is
+            the error of a small model, and that of a layout whose numbers are not standardised
+            (cell vectors of 5 beside fractions of 0.25) stays large for long.
+    """
 
     tokenizer: Callable[[], LayoutTokenizer]
     kinds: tuple[str, ...]
     steps: int = 700
     given: bool = True
-    options: dict[str, Any] = field(default_factory=dict)
+    spread: float = 0.5
 
 
 CRYSTALS, MOLECULES = ("sample-crystals",), ("sample-molecules",)
 CASES = {
     "crystal-csp": Case(lambda: CrystalTokenizer("csp"), CRYSTALS),
-    "crystal-denovo": Case(lambda: CrystalTokenizer("denovo"), CRYSTALS, given=False),
+    "crystal-denovo": Case(lambda: CrystalTokenizer("denovo"), CRYSTALS, 1400, given=False),
     "molecule-conformer": Case(lambda: MoleculeTokenizer("conformer"), MOLECULES),
-    "molecule-denovo": Case(lambda: MoleculeTokenizer("denovo"), MOLECULES, given=False),
-    "unigenx-material": Case(lambda: UniGenXTokenizer("material"), CRYSTALS),
+    "molecule-denovo": Case(lambda: MoleculeTokenizer("denovo"), MOLECULES, 1200, given=False),
+    "unigenx-material": Case(lambda: UniGenXTokenizer("material"), CRYSTALS, 900, spread=0.0),
     "unigenx-mol": Case(lambda: UniGenXTokenizer("mol"), MOLECULES),
     "unified": Case(UnifiedTokenizer, CRYSTALS + MOLECULES),
 }
@@ -72,7 +79,7 @@ def chosen(tokenizer: LayoutTokenizer, kinds: tuple[str, ...]) -> list[Structure
     seen: set[bytes] = set()
     made: list[Structure] = []
     for kind in kinds:
-        wanted = (len(made) or 0) + RECORDS // len(kinds)
+        wanted = len(made) + RECORDS // len(kinds)
         for structure in sample(kind):
             ids = tokenizer.encode(structure).ids.tobytes()
             if ids not in seen and len(made) < wanted:
@@ -114,7 +121,6 @@ def test_eight_records_are_learnt_and_reproduced(name: str) -> None:
     structures = chosen(tokenizer, case.kinds)
     tokenizer.fit_statistics(structures)
     config = tiny_config(hidden=64, head_options={"hidden": 64, "depth": 2, "copies": 8})
-    config = ModelConfig(**{**vars(config), **case.options})
     model = AutoregressiveModel(tokenizer.vocabulary, tokenizer.layout.references, config)
     sequences = [tokenizer.encode(s) for s in structures]
     train(model, pack(sequences), case.steps, lr=4e-3)
@@ -122,7 +128,8 @@ def test_eight_records_are_learnt_and_reproduced(name: str) -> None:
         requests = [tokenizer.request(prompt(s), id=str(i)) for i, s in enumerate(structures)]
     else:
         requests = [tokenizer.request({})] * (3 * RECORDS)
-    settings = GenerationSettings(temperature=0.5, payload=SamplerSettings(steps=20))
+    payload = SamplerSettings(steps=40, temperature=case.spread)
+    settings = GenerationSettings(temperature=0.5, payload=payload)
     truths = [tokenizer.decode(s) for s in sequences]
     reproduced = set()
     for drawn in draw(model, tokenizer, requests, settings):
