@@ -74,7 +74,13 @@ from sciar.datasets.readers import read_all
 from sciar.datasets.batching import PackedLoader
 from sciar.datasets.tokens import cached
 unit = 1 if sys.platform == "darwin" else 1024
-peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20
+status = Path("/proc/self/status")
+def peak():
+    # On Linux ru_maxrss outlives exec, so a child would report its parent's peak; VmHWM does not.
+    if status.exists():
+        line = next(l for l in status.read_text().splitlines() if l.startswith("VmHWM"))
+        return int(line.split()[1]) / 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 2**20
 start = peak()
 records, failures = read_all(Path(sys.argv[1]))
 read = peak()
