@@ -12,10 +12,12 @@ from typing import Any
 import lightning as L
 import torch
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
+from lightning.pytorch.utilities import rank_zero_only
 
 from sciar.datasets.datamodule import StructureData
 from sciar.errors import UsageError
 from sciar.folder import ModelFolder, save_folder
+from sciar.nn.precision import FULL, HALF, fitting_precision
 from sciar.tasks.autoregressive import AutoregressiveTask
 
 COMMANDS = ("fit", "validate", "test", "predict")
@@ -127,12 +129,37 @@ def _card(name: str, info: dict[str, Any], metrics: dict[str, float]) -> str:
 
 
 class TrainingCLI(LightningCLI):
-    """LightningCLI of SciAR: the data module's fitted tokenizer decides the model's vocabulary."""
+    """LightningCLI of SciAR.
+
+    The data module's fitted tokenizer decides the model's vocabulary; bf16 in a recipe holds where
+    the machine has it.
+    """
+
+    def __init__(self, *parts: Any, args: list[str], **options: Any) -> None:
+        self._insists = any(a.partition("=")[0] == "--trainer.precision" for a in args)
+        super().__init__(*parts, args=args, **options)
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         parser.link_arguments(
             "data", "model.tokenizer", compute_fn=_fitted_tokenizer, apply_on="instantiate"
         )
+
+    def before_instantiate_classes(self) -> None:
+        """Replace a recipe's bf16 by fp32 where the CPU has no native bf16 and nobody insists."""
+        trainer = self.config[self.subcommand].trainer
+        if trainer.precision != HALF or self._insists:
+            return
+        if fitting_precision(str(trainer.accelerator)) == FULL:
+            trainer.precision = FULL
+            _say(
+                f"no native bf16 on this CPU: training with precision {FULL} instead of {HALF}; "
+                f"to insist, add --trainer.precision {HALF}"
+            )
+
+
+@rank_zero_only
+def _say(line: str) -> None:
+    print(line, flush=True)
 
 
 def _fitted_tokenizer(data: StructureData) -> Any:

@@ -12,6 +12,7 @@ import yaml
 
 from sciar.errors import UsageError
 from sciar.folder import load_folder
+from sciar.nn import precision
 from sciar.training import TrainingCLI, main, recipes, with_recipes
 
 pytestmark = [
@@ -100,3 +101,28 @@ def test_an_unknown_recipe_is_refused_with_the_known_ones() -> None:
 def test_options_override_the_recipe() -> None:
     config = parsed("--config", "tiny-mp20-csp", "--model.lr", "0.5", "--data.limit", "3")
     assert (config.model.lr, config.data.limit) == (0.5, 3)
+
+
+@pytest.mark.parametrize(
+    ("native", "options", "wanted"),
+    [
+        (True, (), "bf16-mixed"),
+        (False, (), "32-true"),
+        (False, ("--trainer.precision", "bf16-mixed"), "bf16-mixed"),
+        (False, ("--trainer.precision=bf16-mixed",), "bf16-mixed"),
+        (False, ("--trainer.precision", "16-mixed"), "16-mixed"),
+        (False, ("--trainer.accelerator", "gpu"), "bf16-mixed"),
+    ],
+)
+def test_precision_fits_the_machine(
+    native: bool,
+    options: tuple[str, ...],
+    wanted: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(precision, "native_bf16", lambda: native)
+    config = parsed("--config", "perov5-csp", "--trainer.accelerator", "cpu", *options)
+    assert config.trainer.precision == wanted
+    told = capsys.readouterr().out
+    assert ("--trainer.precision bf16-mixed" in told) == (wanted == "32-true")
