@@ -11,7 +11,9 @@ from typing import Any
 
 import lightning as L
 import torch
+from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
 
 from sciar.datasets.datamodule import StructureData
@@ -132,7 +134,8 @@ class TrainingCLI(LightningCLI):
     """LightningCLI of SciAR.
 
     The data module's fitted tokenizer decides the model's vocabulary; bf16 in a recipe holds where
-    the machine has it.
+    the machine has it. Loggers (CSV and TensorBoard unless the recipe or command names others) and
+    checkpoints go to ``trainer.default_root_dir``, so that this one option moves a whole run.
     """
 
     def __init__(self, *parts: Any, args: list[str], **options: Any) -> None:
@@ -155,6 +158,18 @@ class TrainingCLI(LightningCLI):
                 f"no native bf16 on this CPU: training with precision {FULL} instead of {HALF}; "
                 f"to insist, add --trainer.precision {HALF}"
             )
+
+
+    def instantiate_trainer(self, **options: Any) -> L.Trainer:
+        """The trainer, with loggers and checkpoints inside its folder."""
+        given = self.config_init[self.subcommand].trainer
+        root = Path(given.default_root_dir or ".")
+        if given.logger in (None, True):
+            options["logger"] = [CSVLogger(root, "csv"), TensorBoardLogger(root, "tensorboard")]
+        for callback in given.callbacks or ():
+            if isinstance(callback, ModelCheckpoint) and callback.dirpath is None:
+                callback.dirpath = str(root / "checkpoints")
+        return super().instantiate_trainer(**options)
 
 
 @rank_zero_only
