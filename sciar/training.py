@@ -11,11 +11,15 @@ from typing import Any
 
 import lightning as L
 import torch
+from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from lightning.pytorch.utilities import rank_zero_only
 
 from sciar.datasets.datamodule import StructureData
 from sciar.errors import UsageError
 from sciar.folder import ModelFolder, save_folder
+from sciar.nn.precision import FULL, HALF, fitting_precision
 from sciar.tasks.autoregressive import AutoregressiveTask
 
 COMMANDS = ("fit", "validate", "test", "predict")
@@ -127,12 +131,50 @@ def _card(name: str, info: dict[str, Any], metrics: dict[str, float]) -> str:
 
 
 class TrainingCLI(LightningCLI):
-    """LightningCLI of SciAR: the data module's fitted tokenizer decides the model's vocabulary."""
+    """LightningCLI of SciAR.
+
+    The data module's fitted tokenizer decides the model's vocabulary; bf16 in a recipe holds where
+    the machine has it. Loggers (CSV and TensorBoard unless the recipe or command names others) and
+    checkpoints go to ``trainer.default_root_dir``, so that this one option moves a whole run.
+    """
+
+    def __init__(self, *parts: Any, args: list[str], **options: Any) -> None:
+        self._insists = any(a.partition("=")[0] == "--trainer.precision" for a in args)
+        super().__init__(*parts, args=args, **options)
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         parser.link_arguments(
             "data", "model.tokenizer", compute_fn=_fitted_tokenizer, apply_on="instantiate"
         )
+
+    def before_instantiate_classes(self) -> None:
+        """Replace a recipe's bf16 by fp32 where the CPU has no native bf16 and nobody insists."""
+        trainer = self.config[self.subcommand].trainer
+        if trainer.precision != HALF or self._insists:
+            return
+        if fitting_precision(str(trainer.accelerator)) == FULL:
+            trainer.precision = FULL
+            _say(
+                f"no native bf16 on this CPU: training with precision {FULL} instead of {HALF}; "
+                f"to insist, add --trainer.precision {HALF}"
+            )
+
+
+    def instantiate_trainer(self, **options: Any) -> L.Trainer:
+        """The trainer, with loggers and checkpoints inside its folder."""
+        given = self.config_init[self.subcommand].trainer
+        root = Path(given.default_root_dir or ".")
+        if given.logger in (None, True):
+            options["logger"] = [CSVLogger(root, "csv"), TensorBoardLogger(root, "tensorboard")]
+        for callback in given.callbacks or ():
+            if isinstance(callback, ModelCheckpoint) and callback.dirpath is None:
+                callback.dirpath = str(root / "checkpoints")
+        return super().instantiate_trainer(**options)
+
+
+@rank_zero_only
+def _say(line: str) -> None:
+    print(line, flush=True)
 
 
 def _fitted_tokenizer(data: StructureData) -> Any:

@@ -27,6 +27,7 @@ from sciar.generation.samples import draw
 from sciar.generation.settings import GenerationSettings
 from sciar.model import HeadConfig, ModelConfig
 from sciar.nn.decoder import DecoderConfig
+from sciar.nn.precision import fitting_precision
 from sciar.objectives.next_token import NextTokenObjective
 from sciar.records import Crystal, Structure
 from sciar.tasks.autoregressive import AutoregressiveTask
@@ -128,7 +129,7 @@ def train(variant: Variant, steps: int, budget: int) -> AutoregressiveTask:
     )
     trainer = L.Trainer(
         max_steps=steps,
-        precision="bf16-mixed",
+        precision=fitting_precision("cpu"),
         gradient_clip_val=1.0,
         logger=False,
         enable_checkpointing=False,

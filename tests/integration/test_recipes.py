@@ -10,8 +10,11 @@ import pytest
 import torch
 import yaml
 
+from sciar.datasets.datamodule import StructureData
 from sciar.errors import UsageError
 from sciar.folder import load_folder
+from sciar.nn import precision
+from sciar.tasks.autoregressive import AutoregressiveTask
 from sciar.training import TrainingCLI, main, recipes, with_recipes
 
 pytestmark = [
@@ -23,20 +26,28 @@ ALL = recipes()
 TINY = {name: path for name, path in ALL.items() if name.startswith("tiny-")}
 
 
+class Made(TrainingCLI):
+    """Makes everything and runs nothing."""
+
+    def _run_subcommand(self, subcommand: str) -> None:
+        """Nothing."""
+
+
+class Parsed(Made):
+    """Parses only."""
+
+    def instantiate_classes(self) -> None:
+        """Nothing."""
+
+
+def made(*arguments: str, kind: type[TrainingCLI] = Made) -> TrainingCLI:
+    """A training command that does not start."""
+    return kind(AutoregressiveTask, StructureData, args=with_recipes(["fit", *arguments]))
+
+
 def parsed(*arguments: str) -> Any:
     """What the command line would run, without running it."""
-    from sciar.datasets.datamodule import StructureData
-    from sciar.tasks.autoregressive import AutoregressiveTask
-
-    class Parsed(TrainingCLI):
-        def instantiate_classes(self) -> None:
-            """Parse only."""
-
-        def _run_subcommand(self, subcommand: str) -> None:
-            """Parse only."""
-
-    cli = Parsed(AutoregressiveTask, StructureData, args=with_recipes(["fit", *arguments]))
-    return cli.config["fit"]
+    return made(*arguments, kind=Parsed).config["fit"]
 
 
 def test_there_is_a_tiny_recipe_of_each_recipe() -> None:
@@ -63,6 +74,52 @@ def test_recipes_name_their_run(name: str) -> None:
         if c["class_path"] == "sciar.training.ExportModel"
     ]
     assert exports == [name]
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_recipes_name_their_folder_once(name: str) -> None:
+    """Else ``--trainer.default_root_dir`` would leave parts of a run behind."""
+    assert ALL[name].read_text(encoding="utf-8").count(f"runs/{name}") == 1
+
+
+def test_one_option_moves_a_whole_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A large recipe, shrunk: logs, settings, checkpoints and model go where it says."""
+    work, root = tmp_path / "work", tmp_path / "elsewhere" / "run"
+    work.mkdir()
+    monkeypatch.chdir(work)
+    shrunk = {
+        "trainer.default_root_dir": root, "trainer.max_steps": 2, "trainer.accelerator": "cpu",
+        "trainer.precision": "32-true", "trainer.enable_progress_bar": "false",
+        "trainer.val_check_interval": 1, "trainer.log_every_n_steps": 1,
+        "data.train": "[sample-crystals]", "data.cache": root / "cache",
+        "data.tokenizer.init_args.max_atoms": 6, "data.batch_tokens": 256,
+        "model.model.decoder.layers": 1, "model.model.decoder.hidden": 32,
+        "model.model.heads": '{default: {options: {hidden: 32, depth: 1}}}',
+    }  # fmt: skip
+    options = [f"--{name}={value}" for name, value in shrunk.items()]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        cli = main(["fit", "--config", "perov5-csp", *options])
+    assert cli.trainer.global_step == 2
+    assert not list(work.rglob("*"))
+    assert [p.name for p in root.parent.iterdir()] == ["run"]
+    for part in ("checkpoints/last.ckpt", "csv/version_0/metrics.csv", "model/card.md"):
+        assert (root / part).is_file(), sorted(str(p) for p in root.rglob("*"))
+    assert list(root.glob("tensorboard/version_0/events.*"))
+    saved = yaml.safe_load((root / "csv" / "version_0" / "config.yaml").read_text())
+    assert str(root) not in str(saved["trainer"]["callbacks"])
+    assert "train/site" in (root / "csv/version_0/metrics.csv").read_text().splitlines()[0]
+
+
+def test_loggers_that_are_named_replace_the_usual_ones(tmp_path: Path) -> None:
+    own = (
+        f"{{class_path: lightning.pytorch.loggers.CSVLogger, init_args: {{save_dir: {tmp_path}}}}}"
+    )
+    for logger, kinds in ((own, ["CSVLogger"]), ("false", [])):
+        cli = made("--config", "tiny-mp20-csp", f"--trainer.logger={logger}")
+        assert [type(x).__name__ for x in cli.trainer.loggers] == kinds
+    cli = made("--config", "tiny-mp20-csp", "--trainer.logger=null")
+    assert [type(x).__name__ for x in cli.trainer.loggers] == ["CSVLogger", "TensorBoardLogger"]
 
 
 @pytest.mark.parametrize("name", TINY)
@@ -100,3 +157,28 @@ def test_an_unknown_recipe_is_refused_with_the_known_ones() -> None:
 def test_options_override_the_recipe() -> None:
     config = parsed("--config", "tiny-mp20-csp", "--model.lr", "0.5", "--data.limit", "3")
     assert (config.model.lr, config.data.limit) == (0.5, 3)
+
+
+@pytest.mark.parametrize(
+    ("native", "options", "wanted"),
+    [
+        (True, (), "bf16-mixed"),
+        (False, (), "32-true"),
+        (False, ("--trainer.precision", "bf16-mixed"), "bf16-mixed"),
+        (False, ("--trainer.precision=bf16-mixed",), "bf16-mixed"),
+        (False, ("--trainer.precision", "16-mixed"), "16-mixed"),
+        (False, ("--trainer.accelerator", "gpu"), "bf16-mixed"),
+    ],
+)
+def test_precision_fits_the_machine(
+    native: bool,
+    options: tuple[str, ...],
+    wanted: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(precision, "native_bf16", lambda: native)
+    config = parsed("--config", "perov5-csp", "--trainer.accelerator", "cpu", *options)
+    assert config.trainer.precision == wanted
+    told = capsys.readouterr().out
+    assert ("--trainer.precision bf16-mixed" in told) == (wanted == "32-true")
