@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, Literal
 
 from sciar.api.denovo import denovo_crystals, denovo_molecules
 from sciar.api.given import score_conformers, score_csp
 from sciar.api.inputs import Collection, collect, grouped, nested, origin, places
 from sciar.api.results import Evaluation, Options
+from sciar.api.selection import Tally, padded, settle
 from sciar.datasets.registry import resolve
 from sciar.errors import UsageError
 
@@ -40,7 +42,9 @@ def evaluate(
             belong to ids of ``reference``.
         dataset: name of the data set behind ``reference``, for the published figures beside.
         options: ``k`` (samples used of each reference), ``jobs``, ``timeout`` (seconds),
-            ``bootstrap``, ``seed``, ``progress``, ``metre``, ``posebusters``.
+            ``bootstrap``, ``seed``, ``progress``, ``metre``, ``posebusters``;
+            ``selection`` (``raw`` scores rejected samples too, ``kept`` does not, ``auto`` is what
+            a file says) and ``requested`` (samples asked for; those without a record failed).
 
     Raises:
         UsageError: wrong arguments, or nothing to evaluate.
@@ -62,18 +66,30 @@ def evaluate(
     name = dataset or (truth.dataset if truth is not None else None)
     groups = generated if nested(generated) else None
     pool = None if groups is not None else collect(generated, single)
+    tally, notes = Tally(""), list[str]()
+    if pool is not None:
+        pool, tally, notes = settle(pool, chosen.selection, chosen.requested)
+    elif chosen.requested is not None:
+        raise UsageError("requested counts one flat list of samples, not a list for each reference")
     task = _task(kind, task, pool, truth)
     if task == "denovo":
         if pool is None:
             raise UsageError("de novo structures are one flat list")
-        score = denovo_crystals if kind == "crystals" else denovo_molecules
-        return score(pool, truth, seen, name, chosen)
+        pool = padded(pool, tally)
+        if kind == "crystals":
+            found = denovo_crystals(pool, truth, seen, name, chosen)
+        else:
+            filtered = tally.selection == "kept" and None in pool.structures
+            found = denovo_molecules(pool, truth, seen, name, chosen, filtered)
+        return replace(found, samples=tally, notes=[*found.notes, *notes])
     if truth is None:
         raise UsageError(f"{task} needs the reference structures: give reference")
     if groups is None:
         assert pool is not None
         groups = _aligned(pool, truth)
-    return (score_csp if task == "csp" else score_conformers)(groups, truth, seen, name, chosen)
+    score = score_csp if task == "csp" else score_conformers
+    found = score(groups, truth, seen, name, chosen)
+    return replace(found, samples=tally, notes=[*found.notes, *notes])
 
 
 def _training_part(reference: str) -> str | None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from sciar.api.samples import Sample
+from sciar.api.samples import REJECTED, Sample
 from sciar.datasets.molecule_graph import perceive
 from sciar.datasets.readers import Kind, RecordFailure, read
 from sciar.datasets.registry import DATASETS, lookup, resolve
@@ -16,6 +16,8 @@ from sciar.errors import RecordError, UsageError
 from sciar.records import Molecule, Record
 
 _NUMBERED = re.compile(r"(.+)_\d+\Z")
+RUN = "run"
+"""Selection of samples that come from the model itself: nothing is left out yet."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -26,11 +28,20 @@ class Item:
         id: of the record or sample; ``None`` for a bare structure.
         input: id of what it was made for, if it says so.
         structure: anything that :mod:`sciar.evaluation` takes; ``None`` if it failed.
+        rejected: the structure that a check of the generator refused.
+        selection: ``raw`` or ``kept`` if the record says which samples of a run its file holds,
+            ``run`` for a sample of a model.
+        requested: samples asked for in that run, if the record says so.
+        drawn: whether a model finished it, if known.
     """
 
     id: str | None
     structure: Any
     input: str | None = None
+    rejected: Any = None
+    selection: str = ""
+    requested: int | None = None
+    drawn: bool | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,13 +90,27 @@ def _item(given: Any) -> Item:
     if isinstance(given, Item):
         return given
     if isinstance(given, Sample):
-        return Item(given.id, given.record, given.input)
+        drawn = given.attempts > 0
+        return Item(given.id, given.record, given.input, given.rejected, RUN, None, drawn)
     if isinstance(given, Record):
-        asked = given.properties.get("input")
-        return Item(given.id, given.structure, None if asked is None else str(asked))
+        return _of_record(given)
     if isinstance(given, RecordFailure):
         return Item(given.id, None)
     return Item(None, given)
+
+
+def _of_record(record: Record) -> Item:
+    """With what ``sciar generate`` wrote beside the structure."""
+    facts = record.properties
+    asked = facts.get("input")
+    item = Item(record.id, record.structure, None if asked is None else str(asked))
+    selection, requested = facts.get("selection"), facts.get("requested")
+    if selection not in ("raw", "kept"):
+        return item
+    number = requested if isinstance(requested, int) else None
+    item = replace(item, selection=selection, requested=number)
+    refused = selection == "raw" and facts.get("status") == REJECTED
+    return replace(item, structure=None, rejected=record.structure) if refused else item
 
 
 def origin(item: Item, references: Mapping[str, int]) -> int | None:

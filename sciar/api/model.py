@@ -12,9 +12,9 @@ from sciar import zoo
 from sciar.api.prompts import Composition, Prompt, Wish
 from sciar.api.samples import FAILED, Sample
 from sciar.datasets.readers import RecordFailure
-from sciar.errors import RecordError, UsageError
+from sciar.errors import UsageError
 from sciar.folder import ModelFolder, load_folder, save_folder
-from sciar.generation.engine import Drawn, Engine, Job
+from sciar.generation.engine import Engine, Job
 from sciar.generation.samples import RawSample, judge
 from sciar.generation.settings import GenerationSettings
 from sciar.model import AutoregressiveModel
@@ -193,8 +193,8 @@ class Samples(Iterator[Sample]):
                 yield self._refused(prompt, first)
             else:
                 jobs += [Job(prompt.request, first + k) for k in range(self._n)]
-        for raw, parsed in self._draw(jobs):
-            yield self._sample(raw, parsed)
+        for raw in self._draw(jobs):
+            yield self._sample(raw)
 
     def order(self) -> Iterator[int]:
         """The indices of the run's samples in order; those behind a bad input are left out."""
@@ -202,7 +202,7 @@ class Samples(Iterator[Sample]):
             first = place * self._n
             yield from range(first, first + (self._n if prompt.request is not None else 1))
 
-    def _draw(self, jobs: list[Job]) -> Iterator[tuple[RawSample, bool]]:
+    def _draw(self, jobs: list[Job]) -> Iterator[RawSample]:
         """Verdicts as they come; what failed is drawn again at the end, up to ``retries`` times."""
         network, tokenizer = self._model.network, self._model.tokenizer
         while jobs:
@@ -212,25 +212,14 @@ class Samples(Iterator[Sample]):
                 if raw.structure is None and job.attempt < self.settings.retries:
                     again.append(Job(job.request, job.index, job.attempt + 1))
                 else:
-                    yield (
-                        raw,
-                        raw.structure is not None or (not drawn.failure and self._parses(drawn)),
-                    )
+                    yield raw
             jobs = again
-
-    def _parses(self, drawn: Drawn) -> bool:
-        """Whether a failed sample was a structure that only a check refused."""
-        try:
-            self._model.tokenizer.decode(drawn.sequence)
-        except RecordError:
-            return False
-        return True
 
     def _refused(self, prompt: Prompt, index: int) -> Sample:
         seed = self.settings.seed
         return Sample(f"{prompt.id}_0", prompt.id, index, seed, FAILED, prompt.error)
 
-    def _sample(self, raw: RawSample, parsed: bool) -> Sample:
+    def _sample(self, raw: RawSample) -> Sample:
         name = raw.request.id
         return Sample(
             id=f"{name}_{raw.index % self._n}",
@@ -241,6 +230,6 @@ class Samples(Iterator[Sample]):
             message=raw.message,
             logp=raw.logp,
             attempts=raw.attempts,
-            parsed=parsed,
             record=raw.structure,
+            rejected=raw.rejected,
         )

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from sciar.api.selection import Tally
+
 if TYPE_CHECKING:
     from sciar.evaluation.report import Section
 
@@ -22,6 +24,7 @@ class Evaluation:
         dataset: the named data set of the references, if they are one.
         k: samples of each reference (csp and conformer).
         notes: what a reader must know.
+        samples: which samples of a run the figures are over, with its counts as far as known.
     """
 
     task: str
@@ -31,12 +34,15 @@ class Evaluation:
     dataset: str | None = None
     k: int | None = None
     notes: list[str] = field(default_factory=list)
+    samples: Tally = field(default_factory=lambda: Tally(""))
 
     def table(self) -> str:
         """As text, with counts, what stands beside, and published figures of the same protocol."""
         from sciar.evaluation import format_table
 
-        parts = [format_table(self.summary)]
+        about = self.samples.line()
+        parts = [about] if about else []
+        parts.append(format_table(self.summary))
         for name, summary in self.beside.items():
             parts.append(f"{name}:\n{format_table(summary)}")
         if published := self.published():
@@ -67,13 +73,15 @@ class Evaluation:
             protocol = csp_protocol(self.k)
             title = f"{self.dataset}, {self.k} raw sample(s) per composition, with validity"
             found.insert(0, csp_table(title, self.dataset, ours, protocol=protocol))
+        if about := self.samples.line():
+            found.insert(0, Text([about], "Samples"))
         return [*found, Text(self.notes, "Notes")] if self.notes else found
 
     def to_dict(self, rows: bool = True) -> dict[str, Any]:
         """Plain form for a JSON file."""
         plain: dict[str, Any] = {"task": self.task, "dataset": self.dataset, "k": self.k}
         plain |= {"summary": self.summary, "beside": self.beside, "published": self.published()}
-        plain |= {"notes": self.notes}
+        plain |= {"notes": self.notes, "samples": self.samples.to_dict()}
         return {**plain, "rows": self.rows} if rows else plain
 
 
@@ -89,6 +97,8 @@ class Options:
     progress: bool = False
     metre: bool = False
     posebusters: bool = False
+    selection: str = "auto"
+    requested: int | None = None
 
     @property
     def work(self) -> dict[str, Any]:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from ase import Atoms
     from torch_geometric.data import Data
 
-OK, FAILED = "ok", "failed"
+OK, FAILED, REJECTED = "ok", "failed", "rejected"
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,10 +31,10 @@ class Sample:
             composition), plus, with ``logp=True``, the log-density of the numbers; ``None`` if
             nothing was drawn at all.
         attempts: how often it was drawn (more than 1 only with ``retries``).
-        parsed: whether the symbols and numbers made a structure at all; it may still have failed a
-            check afterwards.
         record: the structure as SciAR's :class:`~sciar.records.Crystal` or
             :class:`~sciar.records.Molecule`, ``None`` if it failed.
+        rejected: the structure that a check refused, which figures over all samples need; ``None``
+            if the sample is ok, or no structure could be made of it.
     """
 
     id: str
@@ -45,13 +45,18 @@ class Sample:
     message: str = ""
     logp: float | None = None
     attempts: int = 0
-    parsed: bool = False
     record: Structure | None = None
+    rejected: Structure | None = None
 
     @property
     def ok(self) -> bool:
         """Whether there is a structure."""
         return self.record is not None
+
+    @property
+    def parsed(self) -> bool:
+        """Whether there was a structure at all, even if a check refused it."""
+        return self.record is not None or self.rejected is not None
 
     @cached_property
     def structure(self) -> Any:
@@ -123,6 +128,17 @@ class Sample:
             RecordError: the sample failed.
         """
         return Record(self.id, self._need(), {**self.properties(), **properties}, "", self.index)
+
+    def to_raw_record(self, **properties: Any) -> Record:
+        """As :meth:`to_record`, of a rejected structure too, whose ``status`` is ``rejected``.
+
+        Raises:
+            RecordError: no structure could be made of the sample.
+        """
+        if self.rejected is None:
+            return self.to_record(**properties)
+        facts = {**self.properties(), "status": REJECTED, **properties}
+        return Record(self.id, self.rejected, facts, "", self.index)
 
     def _need(self) -> Structure:
         if self.record is None:

@@ -17,6 +17,8 @@ def evaluate(
     train: str = "",
     task: Literal["auto", "csp", "conformer", "denovo"] = "auto",
     dataset: str = "",
+    selection: Literal["auto", "raw", "kept"] = "auto",
+    requested: int | None = None,
     k: int | None = None,
     jobs: int = 1,
     timeout: float = 60.0,
@@ -41,6 +43,10 @@ def evaluate(
             the train split of a reference given by name.
         task: what to measure; auto decides by the ids.
         dataset: data set behind the reference file, for published figures of the same protocol.
+        selection: raw scores samples that a check of the generator rejected too (files of sciar
+            generate --raw), kept counts them as failed; auto is what the file says.
+        requested: samples asked for, if the file does not say; those without a record count as
+            failed: not valid, not stable, not matched.
         k: samples used of each reference; default: as many as there are.
         jobs: worker processes.
         timeout: seconds for one comparison; those that take longer are counted apart.
@@ -63,6 +69,8 @@ def evaluate(
         train=train or None,
         task=task,
         dataset=dataset or None,
+        selection=selection,
+        requested=requested,
         k=k,
         jobs=jobs,
         timeout=timeout,
@@ -78,9 +86,15 @@ def evaluate(
     if report:
         from sciar.evaluation.sections import Shown, gallery
 
-        shown = [Shown(item.id or "", item.structure) for item in pool.items]
+        shown = [
+            Shown(item.id or "", item.rejected, "rejected")
+            if item.rejected is not None
+            else Shown(item.id or "", item.structure)
+            for item in pool.items
+        ]
         sections = [*found.sections(), gallery("Structures", shown)]
         command = shlex.join(["sciar", *sys.argv[1:]])
         write_page(report, f"Evaluation of {generated}", sections, provenance={"command": command})
         print(f"\nreport in {report}")
-    return exits.of(sum(item.structure is not None for item in pool.items), len(pool.items))
+    read = sum(x.structure is not None or x.rejected is not None for x in pool.items)
+    return exits.of(read, len(pool.items))

@@ -24,6 +24,8 @@ class RawSample:
         request: what was asked for; its ``id`` is the id of the input record.
         index: place of the sample in the run; with the seed it fixes the sample.
         structure: the structure, or ``None`` if it failed.
+        rejected: the structure that a check refused, ``None`` if there is none: the symbols and
+            numbers made no structure, or it was not refused.
         status: ``ok`` or ``failed``.
         message: why it failed.
         logp: log-probability (see :class:`~sciar.generation.engine.Drawn`).
@@ -37,6 +39,7 @@ class RawSample:
     message: str
     logp: float
     attempts: int
+    rejected: Structure | None = None
 
 
 def draw(
@@ -74,6 +77,7 @@ def judge(tokenizer: LayoutTokenizer, drawn: Drawn) -> RawSample:
             message = tokenizer.verify(structure, drawn.job.request)
         except RecordError as error:
             message = str(error)
+    # Raw figures are taken over every structure, so a refused one is kept beside its verdict.
     return RawSample(
         request=drawn.job.request,
         index=drawn.job.index,
@@ -82,4 +86,5 @@ def judge(tokenizer: LayoutTokenizer, drawn: Drawn) -> RawSample:
         message=message,
         logp=drawn.logp,
         attempts=drawn.job.attempt + 1,
+        rejected=structure if message else None,
     )

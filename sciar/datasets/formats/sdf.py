@@ -113,7 +113,9 @@ def dump(record: Record) -> str:
     if molecule.mol is None:
         for atom in mol.GetAtoms():
             atom.SetNoImplicit(True)
-    block = Chem.MolToMolBlock(mol, forceV3000=mol.GetNumAtoms() > 999)
+    # V2000 has three digits for the number of atoms, and ten characters for a coordinate.
+    wide = molecule.positions is not None and np.abs(molecule.positions).max() > 9999.0
+    block = Chem.MolToMolBlock(mol, forceV3000=bool(wide) or mol.GetNumAtoms() > 999)
     items = {**({"smiles": molecule.smiles} if molecule.smiles else {}), **record.properties}
     data = [f">  <{_tag(k)}>\n{_text(i)}\n" for k, i in plain(items).items() if i is not None]
     return block + "\n".join(data) + ("\n" if data else "") + "$$$$\n"

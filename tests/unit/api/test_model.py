@@ -172,3 +172,35 @@ def test_damaged_folders_are_refused(zoo_folder: Path, tmp_path: Path) -> None:
         sciar.load(edited("other", {"max_atoms": 5}))
     with pytest.raises(ModelError, match="newer SciAR"):
         sciar.load(edited("newer", {"format": 99}))
+
+
+def test_a_rejected_structure_is_kept_beside_its_verdict(monkeypatch: pytest.MonkeyPatch) -> None:
+    from sciar.tokenization.crystal import CrystalTokenizer
+
+    monkeypatch.setattr(CrystalTokenizer, "verify", lambda *_: "never good enough")
+    sample = sciar.load("csp").generate(composition="Na2 Cl2")[0]
+    assert sample.structure is None and sample.record is None and not sample.ok
+    assert sample.parsed and isinstance(sample.rejected, Crystal)
+    record = sample.to_raw_record(model="csp")
+    assert record.structure is sample.rejected
+    assert record.properties["status"] == "rejected"
+    assert record.properties["message"] == "never good enough"
+    with pytest.raises(RecordError, match="no structure"):
+        sample.to_record()
+
+    found = sciar.evaluate("crystals", [sample], task="denovo", train=[sample], bootstrap=0)
+    assert found.summary["parsed"]["count"] == 0
+    assert found.samples.to_dict() == {
+        "selection": "kept",
+        "requested": 1,
+        "drawn": 1,
+        "parsed": 1,
+        "kept": 0,
+        "missing": 1,
+    }
+    raw = sciar.evaluate(
+        "crystals", [sample], task="denovo", train=[sample], selection="raw", bootstrap=0
+    )
+    assert raw.summary["parsed"]["count"] == 1 and raw.samples.missing == 0
+    with pytest.raises(UsageError, match="selection"):
+        sciar.evaluate("crystals", [sample], train=[sample], selection="best")

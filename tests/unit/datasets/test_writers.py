@@ -126,3 +126,15 @@ def test_non_finite_properties_do_not_break_json(tmp_path: Path) -> None:
     write([Record("x", SALT, {"logp": float("nan"), "n": np.float32(2)})], tmp_path / "a.jsonl")
     (record,), _ = read_all(tmp_path / "a.jsonl")
     assert record.properties == {"logp": None, "n": 2.0}
+
+
+def test_an_exploded_molecule_survives_sdf(tmp_path: Path) -> None:
+    """Raw samples may lie anywhere; V2000 has ten characters for a coordinate."""
+    from rdkit import Chem
+
+    mol = Chem.MolFromSmiles("O")
+    far = Molecule(("O",), np.array([[-123456.7, 23456.8, 3.0]]), "O", mol)
+    write([Record("far", far)], tmp_path / "far.sdf")
+    (found,) = read_all(tmp_path / "far.sdf", strict=True)[0]
+    assert isinstance(found.structure, Molecule) and found.structure.positions is not None
+    np.testing.assert_allclose(found.structure.positions, far.positions, rtol=1e-6)
