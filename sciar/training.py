@@ -159,7 +159,6 @@ class TrainingCLI(LightningCLI):
                 f"to insist, add --trainer.precision {HALF}"
             )
 
-
     def instantiate_trainer(self, **options: Any) -> L.Trainer:
         """The trainer, with loggers and checkpoints inside its folder."""
         given = self.config_init[self.subcommand].trainer
