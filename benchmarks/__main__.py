@@ -1,4 +1,4 @@
-"""``python -m benchmarks [--quick] [--json FILE] [--only PART ...] [--threads N]``."""
+"""``python -m benchmarks [--quick] [--json FILE] [--only PART ...]``, see README.md."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from typing import Any
 
 import torch
 
-from benchmarks import data, generation, training
+from benchmarks import data, generation, quality, training
 
 Rows = list[dict[str, Any]]
-PARTS: dict[str, tuple[str, Callable[[bool], Rows]]] = {
+PARTS: dict[str, tuple[str, Callable[..., Rows]]] = {
     "training": ("Whole training steps on packed crystals", training.run),
     "length": ("Training against the length of the sequences (fp32, 6x256)", training.by_length),
     "generation": ("Ten-atom crystals, 6x256 decoder, flow heads 256 x 3", generation.run),
-    "quality": ("Perov-5 model: quality against steps", generation.speed_and_quality),
+    "quality": ("Perov-5 model: match rate against evaluations, paired", quality.curve),
     "tokenizers": ("Tokenizers against the parser", data.tokenizers),
     "memory": ("Peak memory of reading, encoding, caching, iterating", data.memory),
 }
@@ -30,9 +30,10 @@ def main() -> None:
     torch.set_num_threads(arguments.threads)
     results: dict[str, Any] = {"machine": machine(), "quick": arguments.quick}
     print(f"{results['machine']}\n")
+    options_of = {"quality": {"slow": arguments.slow, "crystals": arguments.crystals}}
     for name in arguments.only or PARTS:
         title, part = PARTS[name]
-        rows = part(arguments.quick)
+        rows = part(arguments.quick, **options_of.get(name, {}))
         results[name] = rows
         print(f"{title}\n{table(rows)}\n", flush=True)
     if arguments.json:
@@ -45,6 +46,10 @@ def options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="small sizes, to try it out")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write all numbers here too")
+    parser.add_argument(
+        "--slow", type=Path, metavar="MODEL", help="model with diffusion heads, for quality"
+    )
+    parser.add_argument("--crystals", type=int, metavar="N", help="for quality; default: all")
     parser.add_argument("--only", nargs="+", choices=PARTS, help="only these parts")
     parser.add_argument(
         "--threads", type=int, default=torch.get_num_threads(), help="default: %(default)s"

@@ -1,4 +1,4 @@
-"""Structures a second, against a plain sampler; and quality against the number of steps."""
+"""Structures a second, against a plain sampler."""
 
 from __future__ import annotations
 
@@ -9,19 +9,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from benchmarks.common import composition, crystals, model_of, tokenizer_of, zoo_model
-from sciar.datasets.readers import read_all
-from sciar.datasets.registry import resolve
-from sciar.errors import SciarError
-from sciar.folder import load_folder
+from benchmarks.common import crystals, model_of, tokenizer_of
 from sciar.generation.engine import Engine, Job
-from sciar.generation.samples import draw
 from sciar.generation.settings import GenerationSettings
 from sciar.heads.base import SamplerSettings
 from sciar.heads.diffusion import DiffusionHead
 from sciar.model import AutoregressiveModel
 from sciar.nn.streams import sample_keys
-from sciar.records import Crystal, Record
 from sciar.tokenization.crystal import CrystalTokenizer
 from sciar.tokenization.cursor import Cursor, End, Request, SlotQuery
 from sciar.tokenization.packing import pack
@@ -102,48 +96,3 @@ def padded(sequence: TokenSequence, length: int) -> TokenSequence:
         for array in (getattr(sequence, name),)
     }
     return TokenSequence(**arrays, context=sequence.context)
-
-
-def speed_and_quality(quick: bool) -> list[dict[str, Any]]:
-    """Match rate of the shipped Perov-5 model on validation crystals, for several step numbers."""
-    folder = zoo_model("perov5-csp")
-    if folder is None:
-        return []
-    content = load_folder(folder)
-    try:
-        records = read_all(resolve("perov_5", "val"))[0]
-    except SciarError:
-        return []
-    records = records[:: max(1, len(records) // (20 if quick else 300))]
-    rows = []
-    for steps in (2, 20) if quick else (2, 4, 8, 20, 50, 100):
-        settings = GenerationSettings.of({**content.sampling, "steps": steps}, batch_size=256)
-        wanted = [
-            content.tokenizer.request({"composition": composition(r)}, id=r.id) for r in records
-        ]
-        start = time.perf_counter()
-        samples = list(draw(content.model, content.tokenizer, wanted, settings))
-        rate = len(samples) / (time.perf_counter() - start)
-        found = {s.index: s.structure for s in samples}
-        rows.append(
-            {
-                "function_evaluations": steps,
-                "structures_per_s": round(rate, 1),
-                **match(records, [found[i] for i in range(len(records))]),
-            }
-        )
-    return rows
-
-
-def match(records: list[Record], predicted: list[Any]) -> dict[str, Any]:
-    """Match rate of one sample each, by the evaluation that the reports use."""
-    from sciar.evaluation.csp import evaluate_csp
-
-    result = evaluate_csp(
-        [[structure] for structure in predicted],
-        [r.structure for r in records if isinstance(r.structure, Crystal)],
-        ids=[record.id for record in records],
-        progress=False,
-    )
-    scores = result.summary()["without_validity"]
-    return {"match_rate": scores["match_rate"]["rate"], "rmse": scores["rmse"]["mean"]}
