@@ -20,6 +20,7 @@ PARTS: dict[str, tuple[str, Callable[..., Rows]]] = {
     "length": ("Training against the length of the sequences (fp32, 6x256)", training.by_length),
     "generation": ("Ten-atom crystals, 6x256 decoder, flow heads 256 x 3", generation.run),
     "quality": ("Perov-5 model: match rate against evaluations, paired", quality.curve),
+    "octree": ("Octree encoding, and tokens before and after each compression", data.octrees),
     "tokenizers": ("Tokenizers against the parser", data.tokenizers),
     "memory": ("Peak memory of reading, encoding, caching, iterating", data.memory),
 }

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,12 @@ from sciar.datasets.readers import read_all
 from sciar.datasets.registry import resolve
 from sciar.datasets.writers import write
 from sciar.errors import RecordError
-from sciar.records import Crystal, Record
+from sciar.records import Crystal, Molecule, Record
 from sciar.tokenization.crystal import CrystalTokenizer
 from sciar.tokenization.molecule import MoleculeTokenizer
+from sciar.tokenization.octree import encode
+from sciar.tokenization.octree_grid import ANCHORS, preset
+from sciar.tokenization.octree_lengths import mean_lengths
 
 
 def tokenizers(quick: bool) -> list[dict[str, Any]]:
@@ -37,6 +41,27 @@ def tokenizers(quick: bool) -> list[dict[str, Any]]:
             **speeds(molecules, MoleculeTokenizer()),
         }
     )
+    return rows
+
+
+def octrees(quick: bool) -> list[dict[str, Any]]:
+    """Molecules a second into an octree, and mean tokens a molecule in each description."""
+    records = read_all(resolve("sample-molecules", "train"))[0][: 50 if quick else None]
+    rows = []
+    for name in ("qm9", "molecule"):
+        for anchor in ANCHORS:
+            grid = replace(preset(name), anchor=anchor)
+            rng = np.random.default_rng(0)
+            many = []
+            start = time.perf_counter()
+            for record in records:
+                molecule = record.structure
+                if isinstance(molecule, Molecule) and molecule.positions is not None:
+                    many.append(encode(molecule.positions, molecule.symbols, grid, rng))
+            taken = time.perf_counter() - start
+            lengths = {k: round(v, 1) for k, v in mean_lengths(many).items()}
+            speed = round(len(many) / taken)
+            rows.append({"preset": name, "anchor": anchor, **lengths, "molecules_per_s": speed})
     return rows
 
 
