@@ -54,7 +54,7 @@ def denovo_molecules(
     """
     from sciar.evaluation import evaluate_molecules
 
-    work = {**options.work, "posebusters": options.posebusters}
+    work = {**options.work, "posebusters": options.posebusters, "rule": options.bonds}
     known = None if train is None else usable(train.structures)
     result = evaluate_molecules(pool.structures, ids=_ids(pool), train=known, **work)
     summary = result.summary()

@@ -42,9 +42,11 @@ def evaluate(
             belong to ids of ``reference``.
         dataset: name of the data set behind ``reference``, for the published figures beside.
         options: ``k`` (samples used of each reference), ``jobs``, ``timeout`` (seconds),
-            ``bootstrap``, ``seed``, ``progress``, ``metre``, ``posebusters``;
-            ``selection`` (``raw`` scores rejected samples too, ``kept`` does not, ``auto`` is what
-            a file says) and ``requested`` (samples asked for; those without a record failed).
+            ``bootstrap``, ``seed``, ``progress``, ``metre``, ``posebusters``,
+            ``threshold`` (angstrom, of coverage), ``bonds`` (``qm9`` or ``drugs``, see
+            :func:`sciar.evaluation.evaluate_molecules`), ``selection`` (``raw`` scores rejected
+            samples too, ``kept`` does not, ``auto`` is what a file says) and ``requested`` (samples
+            asked for; those without a record failed).
 
     Raises:
         UsageError: wrong arguments, or nothing to evaluate.

@@ -71,6 +71,8 @@ def score_conformers(
     padded = [_first(group, size) for group in groups]
     work = {**options.work, "ids": names}
     lists = [[reference] for reference in references]
+    if options.threshold is not None:
+        work["threshold"] = options.threshold
     result = evaluate_conformers(padded, lists, **work)
     mols = [s if not hasattr(s, "to_rdkit") else s.to_rdkit() for s in references]
     run = {name: options.work[name] for name in ("jobs", "timeout", "progress")}

@@ -97,6 +97,8 @@ class Options:
     progress: bool = False
     metre: bool = False
     posebusters: bool = False
+    threshold: float | None = None
+    bonds: str = "qm9"
     selection: str = "auto"
     requested: int | None = None
 

@@ -24,6 +24,8 @@ def evaluate(
     timeout: float = 60.0,
     bootstrap: int = 1000,
     seed: int = 0,
+    threshold: float | None = None,
+    bonds: Literal["qm9", "drugs"] = "qm9",
     metre: bool = False,
     posebusters: bool = False,
     json: str = "",
@@ -52,6 +54,10 @@ def evaluate(
         timeout: seconds for one comparison; those that take longer are counted apart.
         bootstrap: resamples of the 95 % intervals.
         seed: of the bootstrap.
+        threshold: RMSD in angstrom below which a conformer is covered; default 0.5, that of
+            GEOM-QM9 (GEOM-Drugs: 1.25).
+        bonds: rule of bond orders from distances for molecules made from nothing; drugs makes all
+            bonds single, as EDM does for GEOM-Drugs.
         metre: also match every reference against all predictions (METRe).
         posebusters: also run the PoseBusters tests.
         json: file for the metrics and the verdict on each record.
@@ -76,6 +82,8 @@ def evaluate(
         timeout=timeout,
         bootstrap=bootstrap,
         seed=seed,
+        threshold=threshold,
+        bonds=bonds,
         metre=metre,
         posebusters=posebusters,
         progress=True,

@@ -12,7 +12,7 @@ from rdkit import Chem
 from sciar.errors import UsageError
 from sciar.evaluation.bonds import analysed, molecule_from_bonds, sanitised_smiles
 from sciar.evaluation.inputs import MoleculeLike, as_molecule, checked_ids
-from sciar.evaluation.plausibility import posebusters_checks
+from sciar.evaluation.plausibility import PoseChecks, posebusters_checks
 from sciar.evaluation.statistics import bootstrap_means, rate, ratio
 from sciar.records import Molecule
 
@@ -34,6 +34,7 @@ class MoleculeRow:
         has_graph: whether it came with a graph.
         novel: its SMILES is not in the training set; ``None`` if unknown or invalid.
         poses: PoseBusters test name -> passed, if asked for.
+        poses_timed_out: the PoseBusters tests took too long.
     """
 
     id: str
@@ -46,6 +47,7 @@ class MoleculeRow:
     has_graph: bool
     novel: bool | None
     poses: dict[str, bool] | None = None
+    poses_timed_out: bool = False
 
     @property
     def valid(self) -> bool:
@@ -81,7 +83,8 @@ class MoleculeResult:
             summary["graph"] = _graph_summary(rows, draws)
         posed = [r.poses for r in rows if r.poses is not None]
         if posed:
-            summary["posebusters"] = _pose_summary(posed, len(rows))
+            late = sum(r.poses_timed_out for r in rows)
+            summary["posebusters"] = _pose_summary(posed, len(rows), late)
         return summary
 
     def _atom_stability(self) -> dict[str, Any]:
@@ -119,11 +122,11 @@ def _graph_summary(rows: Sequence[MoleculeRow], draws: dict[str, int]) -> dict[s
     }
 
 
-def _pose_summary(poses: Sequence[dict[str, bool]], total: int) -> dict[str, Any]:
+def _pose_summary(poses: Sequence[dict[str, bool]], total: int, late: int) -> dict[str, Any]:
     names = list(dict.fromkeys(name for p in poses for name in p))
     passed = sum(bool(p) and all(p.values()) for p in poses)
     tests = {name: ratio(sum(p.get(name, False) for p in poses), total) for name in names}
-    return {"all_tests": ratio(passed, total), **tests}
+    return {"all_tests": ratio(passed, total), "timed_out": ratio(late, total), **tests}
 
 
 def training_smiles(molecules: Iterable[MoleculeLike], *, rule: BondRule = "qm9") -> set[str]:
@@ -172,7 +175,7 @@ def evaluate_molecules(
     parsed = [as_molecule(m) for m in molecules]
     known = _training(train, rule)
     geometry = _geometry(parsed, rule)
-    poses: Sequence[dict[str, bool] | None] = [None] * len(parsed)
+    poses: Sequence[PoseChecks | None] = [None] * len(parsed)
     if posebusters:
         mols = [_posed(m, g[2]) for m, g in zip(parsed, geometry, strict=True)]
         poses = posebusters_checks(mols, jobs=jobs, timeout=timeout, progress=progress)
@@ -192,7 +195,8 @@ def evaluate_molecules(
                 graph_smiles=None if graph is None else sanitised_smiles(graph),
                 has_graph=graph is not None,
                 novel=None if known is None or smiles is None else smiles not in known,
-                poses=pose,
+                poses=None if pose is None else pose.passed,
+                poses_timed_out=pose is not None and pose.timed_out,
             )
         )
     return MoleculeResult(rows, bootstrap, seed)

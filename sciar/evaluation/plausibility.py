@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
 from typing import Any
@@ -12,6 +13,20 @@ from rdkit import Chem
 from sciar.errors import UsageError
 from sciar.evaluation.inputs import packed, unpacked
 from sciar.evaluation.processes import ProcessMap
+
+
+@dataclass(frozen=True)
+class PoseChecks:
+    """PoseBusters' verdict on one molecule.
+
+    Attributes:
+        passed: test name -> passed; empty for a molecule that is missing, that took too long, or
+            that the library could not read: it counts as failed.
+        timed_out: it took too long.
+    """
+
+    passed: dict[str, bool]
+    timed_out: bool = False
 
 
 @cache
@@ -38,17 +53,13 @@ def posebusters_checks(
     jobs: int = 1,
     timeout: float | None = 60.0,
     progress: bool = True,
-) -> list[dict[str, bool]]:
+) -> list[PoseChecks]:
     """PoseBusters' tests of single molecules (its configuration ``mol``).
 
     Args:
         mols: molecules with bonds and one conformer; ``None`` fails.
         jobs, timeout: worker processes and seconds per molecule.
         progress: show a progress bar.
-
-    Returns:
-        Per molecule, test name -> passed. An empty dictionary is a molecule that is missing, that
-        took too long, or that the library could not read: it counts as failed.
 
     Raises:
         UsageError: if the library ``posebusters`` is not installed.
@@ -58,7 +69,7 @@ def posebusters_checks(
     given = {i: packed(mol) for i, mol in enumerate(mols) if mol is not None}
     with ProcessMap(_check_one, jobs=jobs, timeout=timeout) as pool:
         outcomes = pool.map(list(given.values()), description="PoseBusters", progress=progress)
-    results: list[dict[str, bool]] = [{} for _ in mols]
+    results = [PoseChecks({}) for _ in mols]
     for i, outcome in zip(given, outcomes, strict=True):
-        results[i] = outcome.value or {}
+        results[i] = PoseChecks(outcome.value or {}, outcome.timed_out)
     return results

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 import sciar
@@ -69,6 +70,33 @@ def test_conformers_have_etkdg_beside() -> None:
     assert found.task == "conformer"
     assert found.summary["mat_r_mean"]["mean"] == pytest.approx(0, abs=1e-3)
     assert list(found.beside) == ["ETKDG (1 each)"]
+
+
+def test_the_threshold_of_coverage_is_as_given() -> None:
+    from dataclasses import replace
+
+    record = read_all(resolve("sample-molecules", "test"))[0][0]
+    shaken = record.structure.positions + np.random.default_rng(0).normal(  # type: ignore[union-attr]
+        0, 0.3, (len(record.structure), 3)
+    )
+    moved = replace(record, structure=replace(record.structure, positions=shaken))  # type: ignore[type-var]
+    found = sciar.evaluate("molecules", [moved], [record], bootstrap=0)
+    distance = found.summary["mat_r_mean"]["mean"]
+    assert found.summary["threshold_angstrom"] == 0.5 and 0 < distance < 0.6
+    for threshold, covered in ((0.9 * distance, 0.0), (1.1 * distance, 1.0)):
+        found = sciar.evaluate("molecules", [moved], [record], threshold=threshold, bootstrap=0)
+        assert found.summary["cov_r_mean"]["mean"] == covered
+
+
+def test_the_rule_of_bonds_is_as_given() -> None:
+    from rdkit import Chem
+    from rdkit.Chem import AllChem
+
+    ethylene = Chem.AddHs(Chem.MolFromSmiles("C=C"))
+    AllChem.EmbedMolecule(ethylene, randomSeed=0)  # type: ignore[attr-defined]
+    for bonds, double in (("qm9", True), ("drugs", False)):
+        found = sciar.evaluate("molecules", [ethylene], task="denovo", bonds=bonds, bootstrap=0)
+        assert found.rows[0]["stable"] and ("=" in found.rows[0]["smiles"]) == double
 
 
 def test_molecules_from_nothing() -> None:

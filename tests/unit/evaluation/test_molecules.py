@@ -160,6 +160,14 @@ def test_posebusters_passes_good_and_fails_bad() -> None:
     assert result.rows[0].poses is not None and len(result.rows[0].poses) > 8
 
 
+def test_slow_posebusters_are_counted_apart() -> None:
+    pytest.importorskip("posebusters")
+    result = _score([_embedded("CC(C)CCO"), None], posebusters=True, timeout=1e-3)
+    summary = result.summary()["posebusters"]
+    assert (summary["timed_out"]["count"], summary["timed_out"]["of"]) == (1, 2)
+    assert summary["all_tests"]["count"] == 0 and result.rows[0].poses_timed_out
+
+
 def test_posebusters_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sciar.evaluation.plausibility.find_spec", lambda name: None)
     with pytest.raises(UsageError, match="pip install posebusters"):

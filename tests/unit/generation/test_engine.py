@@ -211,6 +211,45 @@ def test_forced_runs_are_fed_in_one_pass(denovo: Any) -> None:
         assert not fields["sites"].values[0].any()
 
 
+def test_a_row_costs_one_pass_for_each_thing_sampled(denovo: Any, monkeypatch: Any) -> None:
+    """Forced tokens ride along, and the last thing sampled need not be fed at all."""
+    model, tokenizer = denovo
+    passes, sampled = 0, 0
+
+    def counted(name: str, target: Any) -> None:
+        original = getattr(target, name)
+
+        def call(*args: Any, **options: Any) -> Any:
+            nonlocal passes, sampled
+            passes += name == "decode"
+            sampled += name != "decode"
+            return original(*args, **options)
+
+        monkeypatch.setattr(target, name, call)
+
+    counted("decode", model)
+    counted("sample_payload", model)
+    counted("sample", model.words)
+    run(model, tokenizer, requests(tokenizer, 1))
+    assert sampled > 2 and passes == sampled  # the prefill, and one pass after each but the last
+
+
+def test_heads_run_only_on_rows_that_need_them(denovo: Any, monkeypatch: Any) -> None:
+    model, tokenizer = denovo
+    original, rows = model.sample_payload, []
+
+    def sample_payload(kind: int, hidden: Tensor, *others: Any) -> Tensor:
+        rows.append(len(hidden))
+        return original(kind, hidden, *others)
+
+    monkeypatch.setattr(model, "sample_payload", sample_payload)
+    drawn = run(model, tokenizer, requests(tokenizer, 12))
+    lengths = {len(d.sequence) for d in drawn}
+    assert len(lengths) > 1  # rows of one batch are in different states
+    slots = sum(int((d.sequence.kinds > 0).sum()) - 1 for d in drawn)  # the first site is pinned
+    assert sum(rows) == slots
+
+
 def test_constraints_hold(denovo: Any) -> None:
     model, tokenizer = denovo
     wanted = [tokenizer.request({"elements": ["O", "Ti"], "max_atoms": 3})] * 20
