@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from sciar.api.selection import Tally
 from sciar.datasets.readers import read_all
 from sciar.evaluation import format_table
 from sciar.folder import load_folder, save_folder
@@ -42,7 +43,9 @@ def metrics(label: str, path: Path) -> str:
     """One section of the card from a file of ``sciar evaluate --json``."""
     found = json.loads(path.read_text(encoding="utf-8"))
     summary = found.get("summary") or found.get("metrics") or found
-    return f"## Metrics: {label}\n\n```\n{format_table(summary)}\n```\n"
+    about = Tally(**{"selection": "", **found.get("samples", {})}).line()
+    head = f"{about[:1].upper()}{about[1:]}.\n\n" if about else ""
+    return f"## Metrics: {label}\n\n{head}```\n{format_table(summary)}\n```\n"
 
 
 def examples(path: Path, count: int = 24) -> list[str]:
