@@ -134,6 +134,9 @@ def test_tiny_recipes_train(name: str, tmp_path: Path) -> None:
     assert cli.trainer.global_step == 2
     loss = cli.trainer.callback_metrics["train/loss"]
     assert torch.isfinite(loss)
+    shown = {key.partition("/")[2] for key in cli.trainer.progress_bar_metrics}
+    kinds = {slot.name.strip("<>") for slot in cli.model.model.vocabulary.slots}
+    assert "loss" in shown and shown & kinds, "no loss by slot type on the bar"
     content = load_folder(tmp_path / "model")
     assert content.name == name
     assert content.info["steps"] == 2
