@@ -98,6 +98,18 @@ def test_no_disk_space_for_a_checkpoint(
     assert not (tmp_path / "model").exists()
 
 
+def test_no_disk_space_for_the_token_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("sciar.datasets.tokens._Writer.add", full)
+    assert main(words("fit", tmp_path / "run", "--data.cache", str(tmp_path / "cache"))) == 1
+    assert "No space left on device: free some" in capsys.readouterr().err
+    assert not list((tmp_path / "cache").iterdir())
+
+
 @pytest.fixture
 def signals() -> Iterator[None]:
     """Lightning switches Ctrl-C off for the rest of an interrupted program."""
