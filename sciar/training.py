@@ -180,7 +180,7 @@ class TrainingCLI(LightningCLI):
         if fitting_precision(str(trainer.accelerator)) == FULL:
             trainer.precision = FULL
             _say(
-                f"no native bf16 on this CPU: training with precision {FULL} instead of {HALF}; "
+                f"no native bf16 on this CPU: precision {FULL} instead of {HALF}; "
                 f"to insist, add --trainer.precision {HALF}"
             )
 

@@ -97,14 +97,15 @@ class AutoregressiveTask(L.LightningModule):
         self._log("test", losses, loss, len(batch.lengths))
         return loss
 
-    def predict_step(self, batch: Pack, batch_idx: int) -> dict[str, int | float]:
+    def predict_step(self, batch: Pack, batch_idx: int) -> dict[str, float]:
         """Losses of a pack of one record: total, and by part.
 
         Returns:
             ``record``, its number in the data; ``loss``; and the loss of each part that it has.
         """
         losses = self.objective.losses(self.model, batch, salt=-1 - self.seed)
-        row = {"record": int(batch.keys[0]), "loss": float(self._combine(losses))}
+        total = float(self._combine(losses))
+        row: dict[str, float] = {"record": int(batch.keys[0]), "loss": total}
         return row | {k.strip("<>"): float(s / w) for k, (s, w) in losses.items() if w > 0}
 
     def _combine(self, losses: dict[str, tuple[Tensor, Tensor]]) -> Tensor:
