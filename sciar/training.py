@@ -21,10 +21,9 @@ from sciar.datasets.datamodule import StructureData
 from sciar.datasets.files import write_json
 from sciar.errors import UsageError
 from sciar.folder import ModelFolder, save_folder
-from sciar.model import AutoregressiveModel
-from sciar.nn.precision import FULL, HALF, fitting_precision
 from sciar.tasks.autoregressive import AutoregressiveTask
-from sciar.tasks.sharding import STRATEGY, sharded, whole_weights
+from sciar.tasks.precision import FULL, HALF, fitting_precision
+from sciar.tasks.sharding import STRATEGY, sharded, whole_model
 
 COMMANDS = ("fit", "validate", "test", "predict")
 _NOISE = (
@@ -103,12 +102,9 @@ class ExportModel(L.Callback):
         if stage != "fit" or trainer.global_step == 0:
             return
         assert isinstance(pl_module, AutoregressiveTask)
-        weights = whole_weights(trainer, pl_module)
+        model = whole_model(trainer, pl_module)
         if not trainer.is_global_zero:
             return
-        whole = pl_module.model
-        model = AutoregressiveModel(whole.vocabulary, whole.references, whole.config)
-        model.load_state_dict(weights)
         root = Path(trainer.default_root_dir)
         folder = Path(self.folder) if self.folder else root / "model"
         name = self.name or root.name

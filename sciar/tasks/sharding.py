@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Any
 
 import lightning as L
 from lightning.pytorch.callbacks import WeightAveraging
@@ -11,6 +10,7 @@ from lightning.pytorch.strategies import ModelParallelStrategy
 from torch.distributed.fsdp import FSDPModule, fully_shard
 
 from sciar.errors import UsageError
+from sciar.model import AutoregressiveModel
 from sciar.tasks.autoregressive import AutoregressiveTask
 
 STRATEGY = "fsdp"
@@ -51,13 +51,17 @@ def _shard(task: AutoregressiveTask) -> None:
     fully_shard(task.model, mesh=chosen, reshard_after_forward=False)
 
 
-def whole_weights(trainer: L.Trainer, task: AutoregressiveTask) -> dict[str, Any]:
-    """Weights of ``task.model``; under FSDP gathered, so every process must call this.
+def whole_model(trainer: L.Trainer, task: AutoregressiveTask) -> AutoregressiveModel:
+    """The model of a task with whole weights, also where the task holds shards of them.
 
-    Returns:
-        Name to tensor; empty in all processes but the first of a sharded run.
+    Under FSDP the weights are gathered, so every process must call this; only the first one gets
+    them, in the others the model is as initialised.
     """
     if not isinstance(trainer.strategy, ModelParallelStrategy):
-        return task.model.state_dict()
+        return task.model
     state = trainer.strategy.lightning_module_state_dict()
-    return {name.removeprefix("model."): tensor for name, tensor in state.items()}
+    held = task.model
+    model = AutoregressiveModel(held.vocabulary, held.references, held.config)
+    if trainer.is_global_zero:
+        model.load_state_dict({k.removeprefix("model."): tensor for k, tensor in state.items()})
+    return model

@@ -13,7 +13,7 @@ import yaml
 from sciar.datasets.datamodule import StructureData
 from sciar.errors import UsageError
 from sciar.folder import load_folder
-from sciar.nn import precision
+from sciar.tasks import precision
 from sciar.tasks.autoregressive import AutoregressiveTask
 from sciar.training import TrainingCLI, main, recipes, with_recipes
 
