@@ -13,8 +13,8 @@ from benchmarks.common import SIZES, crystals, matmul_rate, median, model_of, to
 from sciar.datasets.batching import PackedLoader
 from sciar.datasets.tokens import cached
 from sciar.model import AutoregressiveModel
-from sciar.nn.precision import native_bf16
 from sciar.objectives.next_token import NextTokenObjective
+from sciar.tasks.precision import native_bf16
 from sciar.tokenization.packing import Pack
 
 

@@ -6,6 +6,7 @@ The signature and docstring of a function in :mod:`sciar.commands` are its optio
 
 from __future__ import annotations
 
+import errno
 import inspect
 import os
 import signal
@@ -105,6 +106,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # The reader of our output is gone (head); Python would complain once more at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return exits.SIGNAL + signal.SIGPIPE
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        print(f"sciar: error: {_full(error, words)}", file=sys.stderr)
+        return exits.NOTHING
+
+
+def _full(error: OSError, words: list[str]) -> str:
+    where = f"{error.filename}: " if error.filename else ""
+    more = "; then go on from the last checkpoint with --ckpt_path" if "fit" in words[:1] else ""
+    return f"{where}{error.strerror}: free some, or choose another place{more}"
 
 
 def _run(words: list[str]) -> int:
@@ -120,5 +132,11 @@ def _run(words: list[str]) -> int:
 def _train(words: list[str]) -> int:
     from sciar.training import main as train
 
-    train(words)
+    try:
+        train(words)
+    except SystemExit as stop:
+        # Lightning ends an interrupted run itself, after the checkpoint is written.
+        if isinstance(stop.__context__, KeyboardInterrupt):
+            return exits.SIGNAL + signal.SIGINT
+        raise
     return exits.DONE

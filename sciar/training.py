@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import platform
 import sys
 import warnings
@@ -17,10 +18,12 @@ from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
 
 from sciar.datasets.datamodule import StructureData
+from sciar.datasets.files import write_json
 from sciar.errors import UsageError
 from sciar.folder import ModelFolder, save_folder
-from sciar.nn.precision import FULL, HALF, fitting_precision
 from sciar.tasks.autoregressive import AutoregressiveTask
+from sciar.tasks.precision import FULL, HALF, fitting_precision
+from sciar.tasks.sharding import STRATEGY, sharded, whole_model
 
 COMMANDS = ("fit", "validate", "test", "predict")
 _NOISE = (
@@ -96,9 +99,12 @@ class ExportModel(L.Callback):
             print(f"interrupted: checkpoint written to {path}; go on with --ckpt_path {path}")
 
     def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
-        if stage != "fit" or not trainer.is_global_zero or trainer.global_step == 0:
+        if stage != "fit" or trainer.global_step == 0:
             return
         assert isinstance(pl_module, AutoregressiveTask)
+        model = whole_model(trainer, pl_module)
+        if not trainer.is_global_zero:
+            return
         root = Path(trainer.default_root_dir)
         folder = Path(self.folder) if self.folder else root / "model"
         name = self.name or root.name
@@ -106,12 +112,12 @@ class ExportModel(L.Callback):
             "recipe": name,
             "data": self.data,
             "steps": trainer.global_step,
-            "parameters": sum(p.numel() for p in pl_module.model.parameters()),
+            "parameters": sum(p.numel() for p in model.parameters()),
             "hardware": _hardware(trainer),
             "versions": {"torch": str(torch.__version__), "lightning": L.__version__},
         }
         card = _card(name, info, {k: float(v) for k, v in trainer.callback_metrics.items()})
-        content = ModelFolder(name, pl_module.model, pl_module.tokenizer, self.sampling, info, card)
+        content = ModelFolder(name, model, pl_module.tokenizer, self.sampling, info, card)
         save_folder(folder, content)
         print(f"model written to {folder}")
 
@@ -138,24 +144,39 @@ class TrainingCLI(LightningCLI):
     checkpoints go to ``trainer.default_root_dir``, so that this one option moves a whole run.
     """
 
-    def __init__(self, *parts: Any, args: list[str], **options: Any) -> None:
+    def __init__(
+        self,
+        task: type[AutoregressiveTask],
+        data: type[StructureData],
+        args: list[str],
+        **options: Any,
+    ) -> None:
         self._insists = any(a.partition("=")[0] == "--trainer.precision" for a in args)
-        super().__init__(*parts, args=args, **options)
+        self._rows: list[dict[str, Any]] = []
+        super().__init__(task, data, args=args, **options)
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         parser.link_arguments(
             "data", "model.tokenizer", compute_fn=_fitted_tokenizer, apply_on="instantiate"
         )
+        parser.add_argument("--json", type=str, default="", help="file for the numbers at the end")
 
     def before_instantiate_classes(self) -> None:
-        """Replace a recipe's bf16 by fp32 where the CPU has no native bf16 and nobody insists."""
+        """Replace a recipe's bf16 by fp32 where the CPU has no native bf16 and nobody insists.
+
+        Raises:
+            UsageError: the checkpoint to go on from does not exist.
+        """
+        checkpoint = self.config[self.subcommand].get("ckpt_path")
+        if checkpoint and "." in checkpoint and not _exists(checkpoint):
+            raise UsageError(f"--ckpt_path {checkpoint}: no such file")
         trainer = self.config[self.subcommand].trainer
         if trainer.precision != HALF or self._insists:
             return
         if fitting_precision(str(trainer.accelerator)) == FULL:
             trainer.precision = FULL
             _say(
-                f"no native bf16 on this CPU: training with precision {FULL} instead of {HALF}; "
+                f"no native bf16 on this CPU: precision {FULL} instead of {HALF}; "
                 f"to insist, add --trainer.precision {HALF}"
             )
 
@@ -168,7 +189,38 @@ class TrainingCLI(LightningCLI):
         for callback in given.callbacks or ():
             if isinstance(callback, ModelCheckpoint) and callback.dirpath is None:
                 callback.dirpath = str(root / "checkpoints")
+        if given.strategy == STRATEGY:
+            options["strategy"] = sharded(self.model, list(given.callbacks or ()))
         return super().instantiate_trainer(**options)
+
+    def predict(self, **options: Any) -> None:
+        """Losses of each record of the test split: JSON lines, and rows of ``--json``."""
+        found: Any = self.trainer.predict(**options)
+        ids = self.datamodule.predicted_ids
+        self._rows = [{"id": ids[row.pop("record")], **row} for row in found]
+        for row in self._rows:
+            print(json.dumps(row))
+
+    def after_run(self) -> None:
+        """Write the numbers of the run, if ``--json`` asks for it."""
+        path = self.config[self.subcommand].json
+        if not path or not self.trainer.is_global_zero:
+            return
+        metrics = {k: float(v) for k, v in self.trainer.callback_metrics.items()}
+        numbers: dict[str, Any] = {
+            "command": self.subcommand,
+            "steps": self.trainer.global_step,
+            "metrics": metrics,
+        }
+        if self._rows:
+            numbers["records"] = self._rows
+        write_json(path, numbers)
+
+    after_fit = after_validate = after_test = after_predict = after_run
+
+
+def _exists(checkpoint: str) -> bool:
+    return "://" in checkpoint or checkpoint.startswith("registry") or Path(checkpoint).exists()
 
 
 @rank_zero_only
@@ -187,10 +239,17 @@ def main(arguments: ArgsType = None) -> TrainingCLI:
     with warnings.catch_warnings():
         for message in _NOISE:
             warnings.filterwarnings("ignore", message)
-        return TrainingCLI(
-            AutoregressiveTask,
-            StructureData,
-            args=with_recipes(given),
-            save_config_kwargs={"overwrite": True},
-            seed_everything_default=0,
-        )
+        try:
+            return TrainingCLI(
+                AutoregressiveTask,
+                StructureData,
+                args=with_recipes(given),
+                save_config_kwargs={"overwrite": True},
+                seed_everything_default=0,
+            )
+        except ModuleNotFoundError as error:
+            if "wandb" not in str(error):
+                raise
+            raise UsageError(
+                "logging to Weights & Biases needs its package: pip install 'sciar[wandb]'"
+            ) from error

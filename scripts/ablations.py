@@ -27,10 +27,10 @@ from sciar.generation.samples import draw
 from sciar.generation.settings import GenerationSettings
 from sciar.model import HeadConfig, ModelConfig
 from sciar.nn.decoder import DecoderConfig
-from sciar.nn.precision import fitting_precision
 from sciar.objectives.next_token import NextTokenObjective
 from sciar.records import Crystal, Structure
 from sciar.tasks.autoregressive import AutoregressiveTask
+from sciar.tasks.precision import fitting_precision
 from sciar.tokenization.base import LayoutTokenizer
 from sciar.tokenization.compat import UniGenXTokenizer
 from sciar.tokenization.crystal import LATTICE, SITE, CrystalTokenizer, crystal_vocabulary

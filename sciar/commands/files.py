@@ -1,45 +1,17 @@
-"""Files of numbers and rows: written under a temporary name, then renamed."""
+"""What commands write: JSON, rows and pages."""
 
 from __future__ import annotations
 
-import gzip
-import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sciar.errors import UsageError
+from sciar.datasets.files import replace_file, unwritable, write_json
 
 if TYPE_CHECKING:
     from sciar.evaluation.report import Section
 
-
-def replace_file(path: Path, data: bytes) -> Path:
-    """Write a file completely or not at all; ``.gz`` compresses.
-
-    Raises:
-        UsageError: no space, no permission; nothing is left behind.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            temporary.write_bytes(gzip.compress(data, mtime=0) if path.suffix == ".gz" else data)
-            os.replace(temporary, path)
-        finally:
-            temporary.unlink(missing_ok=True)
-    except OSError as error:
-        raise unwritable(path, error) from error
-    return path
-
-
-def write_json(path: str | Path, content: Any) -> Path:
-    """Write numbers as JSON; what is not finite becomes ``null``."""
-    from sciar.datasets.formats.text import plain
-
-    text = json.dumps(plain(content), indent=2, ensure_ascii=False, allow_nan=False)
-    return replace_file(Path(path), (text + "\n").encode())
+__all__ = ["replace_file", "write_json", "write_page"]
 
 
 def write_page(path: str | Path, title: str, sections: Sequence[Section], **more: Any) -> Path:
@@ -54,9 +26,3 @@ def write_page(path: str | Path, title: str, sections: Sequence[Section], **more
         return write_report(path, title=title, sections=sections, **more)
     except OSError as error:
         raise unwritable(Path(path), error) from error
-
-
-def unwritable(path: Path, error: OSError) -> UsageError:
-    """The error of a file that cannot be written."""
-    reason = error.strerror or str(error)
-    return UsageError(f"{path}: cannot be written ({reason}); free space or choose another place")

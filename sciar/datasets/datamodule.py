@@ -54,6 +54,7 @@ class StructureData(L.LightningDataModule):
         self.limit, self.graphs, self.seed = limit, graphs, seed
         self.cache_folder = Path(cache) if cache else None
         self._loader: PackedLoader | None = None
+        self.predicted_ids: list[str] = []
 
     @cached_property
     def train_records(self) -> list[Record]:
@@ -130,12 +131,12 @@ class StructureData(L.LightningDataModule):
             )
         return cache
 
-    def _make(self, split: str, shuffle: bool) -> PackedLoader:
+    def _make(self, split: str, shuffle: bool, budget: int | None = None) -> PackedLoader:
         rank = self.trainer.global_rank if self.trainer else 0
         world = self.trainer.world_size if self.trainer else 1
         records = self.train_records if split == "train" else self.records(split)
         cache = self.encoded(split, records)
-        return PackedLoader(cache, self.batch_tokens, self.seed, rank, world, shuffle)
+        return PackedLoader(cache, budget or self.batch_tokens, self.seed, rank, world, shuffle)
 
     def train_dataloader(self) -> PackedLoader:
         """Shuffled, resumable packs."""
@@ -149,3 +150,9 @@ class StructureData(L.LightningDataModule):
     def test_dataloader(self) -> PackedLoader:
         """Packs in order of length."""
         return self._make("test", shuffle=False)
+
+    def predict_dataloader(self) -> PackedLoader:
+        """The test split, each record a pack of its own."""
+        loader = self._make("test", shuffle=False, budget=1)
+        self.predicted_ids = loader.cache.ids
+        return loader

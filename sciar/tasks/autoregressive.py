@@ -9,8 +9,10 @@ from typing import Any
 import lightning as L
 import torch
 import torch.distributed as dist
+from lightning.pytorch.strategies import ModelParallelStrategy
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
+from torch.distributed.tensor import DTensor
 
 from sciar.errors import ModelError
 from sciar.folder import copy_weights, load_folder
@@ -18,6 +20,9 @@ from sciar.model import AutoregressiveModel, ModelConfig
 from sciar.objectives.next_token import NextTokenObjective
 from sciar.tokenization.base import LayoutTokenizer
 from sciar.tokenization.packing import Pack
+
+FORMAT = 1
+"""Of checkpoints; counted up when older versions cannot go on from them."""
 
 
 class AutoregressiveTask(L.LightningModule):
@@ -92,18 +97,31 @@ class AutoregressiveTask(L.LightningModule):
         self._log("test", losses, loss, len(batch.lengths))
         return loss
 
+    def predict_step(self, batch: Pack, batch_idx: int) -> dict[str, float]:
+        """Losses of a pack of one record: total, and by part.
+
+        Returns:
+            ``record``, its number in the data; ``loss``; and the loss of each part that it has.
+        """
+        losses = self.objective.losses(self.model, batch, salt=-1 - self.seed)
+        total = float(self._combine(losses))
+        row: dict[str, float] = {"record": int(batch.keys[0]), "loss": total}
+        return row | {k.strip("<>"): float(s / w) for k, (s, w) in losses.items() if w > 0}
+
     def _combine(self, losses: dict[str, tuple[Tensor, Tensor]]) -> Tensor:
         """Weighted means over the global batch, so that processes together equal one."""
         if dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1:
             world = dist.get_world_size()
             weights = torch.stack([w.detach() for _, w in losses.values()])
             dist.all_reduce(weights)
-            # DDP averages gradients over processes; times world gives the sum.
+            # DDP and FSDP average gradients over processes; times world gives the sum.
             losses = {
                 k: (s * world, w) for (k, (s, _)), w in zip(losses.items(), weights, strict=True)
             }
-            # A process may hold no slot of some kind, but DDP waits for a gradient of everything.
-            return self.objective.total(losses)[0] + 0.0 * sum(p.sum() for p in self.parameters())
+            # A process may hold no slot of some kind, but the others wait for its gradients. What
+            # is a shard at this moment belongs to a layer, and layers are always used.
+            whole = [p.sum() for p in self.parameters() if not isinstance(p, DTensor)]
+            return self.objective.total(losses)[0] + 0.0 * torch.stack(whole).sum()
         return self.objective.total(losses)[0]
 
     def _log(
@@ -151,8 +169,8 @@ class AutoregressiveTask(L.LightningModule):
         ]
 
     def _can_fuse(self) -> bool:
-        # FSDP shards are DTensors, which the fused kernel of the CPU does not take.
-        return "fsdp" not in type(self.trainer.strategy).__name__.lower()
+        # Shards are DTensors, which the fused kernel of the CPU does not take.
+        return not isinstance(self.trainer.strategy, ModelParallelStrategy)
 
     def configure_gradient_clipping(
         self,
@@ -171,10 +189,16 @@ class AutoregressiveTask(L.LightningModule):
             )
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        checkpoint["sciar"] = {"tokenizer": self.tokenizer.fingerprint}
+        checkpoint["sciar"] = {"format": FORMAT, "tokenizer": self.tokenizer.fingerprint}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        stored = checkpoint.get("sciar", {}).get("tokenizer")
+        found = checkpoint.get("sciar", {})
+        if found.get("format", FORMAT) > FORMAT:
+            raise ModelError(
+                f"the checkpoint was written by a newer SciAR (format {found['format']}, this one "
+                f"reads up to {FORMAT}): upgrade with pip install -U sciar"
+            )
+        stored = found.get("tokenizer")
         if stored != self.tokenizer.fingerprint:
             raise ModelError(
                 f"the checkpoint was written with tokenizer {stored}, this run has "

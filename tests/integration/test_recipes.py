@@ -13,7 +13,7 @@ import yaml
 from sciar.datasets.datamodule import StructureData
 from sciar.errors import UsageError
 from sciar.folder import load_folder
-from sciar.nn import precision
+from sciar.tasks import precision
 from sciar.tasks.autoregressive import AutoregressiveTask
 from sciar.training import TrainingCLI, main, recipes, with_recipes
 
@@ -134,6 +134,9 @@ def test_tiny_recipes_train(name: str, tmp_path: Path) -> None:
     assert cli.trainer.global_step == 2
     loss = cli.trainer.callback_metrics["train/loss"]
     assert torch.isfinite(loss)
+    shown = {key.partition("/")[2] for key in cli.trainer.progress_bar_metrics}
+    kinds = {slot.name.strip("<>") for slot in cli.model.model.vocabulary.slots}
+    assert "loss" in shown and shown & kinds, "no loss by slot type on the bar"
     content = load_folder(tmp_path / "model")
     assert content.name == name
     assert content.info["steps"] == 2

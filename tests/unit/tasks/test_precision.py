@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 import torch
 
-from sciar.nn import precision
-from sciar.nn.precision import fitting_precision, native_bf16
+from sciar.tasks import precision
+from sciar.tasks.precision import fitting_precision, native_bf16
 
 
 @pytest.fixture(autouse=True)
