@@ -39,9 +39,8 @@ class Case:
         given: whether the words are given; otherwise the model must find them itself.
         spread: temperature of the payloads. What is memorised is a point; the spread around it is
             the error of a small model.
-        copies: times and noises that each slot is trained at in a step. Where numbers are not
-            standardised (cell vectors of 5 beside fractions of 0.25) the paths are longer, their
-            gradient is noisier, and the far ends of the base noise are learnt last.
+        copies: times and noises that each slot is trained at in a step. A layout whose numbers are
+            not standardised (cell vectors of 5 beside fractions of 0.25) was seen to need more.
     """
 
     tokenizer: Callable[[], LayoutTokenizer]
