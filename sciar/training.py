@@ -7,6 +7,7 @@ import platform
 import sys
 import warnings
 from importlib import resources
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -165,12 +166,17 @@ class TrainingCLI(LightningCLI):
         """Replace a recipe's bf16 by fp32 where the CPU has no native bf16 and nobody insists.
 
         Raises:
-            UsageError: the checkpoint to go on from does not exist.
+            UsageError: the checkpoint to go on from does not exist, or a logger's package is not
+                installed.
         """
         checkpoint = self.config[self.subcommand].get("ckpt_path")
         if checkpoint and "." in checkpoint and not _exists(checkpoint):
             raise UsageError(f"--ckpt_path {checkpoint}: no such file")
         trainer = self.config[self.subcommand].trainer
+        if "WandbLogger" in str(trainer.logger) and find_spec("wandb") is None:
+            raise UsageError(
+                "logging to Weights & Biases needs its package: pip install 'sciar[wandb]'"
+            )
         if trainer.precision != HALF or self._insists:
             return
         if fitting_precision(str(trainer.accelerator)) == FULL:
@@ -239,17 +245,10 @@ def main(arguments: ArgsType = None) -> TrainingCLI:
     with warnings.catch_warnings():
         for message in _NOISE:
             warnings.filterwarnings("ignore", message)
-        try:
-            return TrainingCLI(
-                AutoregressiveTask,
-                StructureData,
-                args=with_recipes(given),
-                save_config_kwargs={"overwrite": True},
-                seed_everything_default=0,
-            )
-        except ModuleNotFoundError as error:
-            if "wandb" not in str(error):
-                raise
-            raise UsageError(
-                "logging to Weights & Biases needs its package: pip install 'sciar[wandb]'"
-            ) from error
+        return TrainingCLI(
+            AutoregressiveTask,
+            StructureData,
+            args=with_recipes(given),
+            save_config_kwargs={"overwrite": True},
+            seed_everything_default=0,
+        )

@@ -150,16 +150,7 @@ def test_wrong_usage_has_a_message(
 def test_wandb_is_optional(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    class Missing:
-        """As Lightning looks for a package, and does not find it."""
-
-        def __bool__(self) -> bool:
-            return False
-
-        def __str__(self) -> str:
-            return "Module not found: 'wandb'"
-
-    monkeypatch.setattr("lightning.pytorch.loggers.wandb._WANDB_AVAILABLE", Missing())
+    monkeypatch.setattr("sciar.training.find_spec", lambda name: None)
     own = ["--trainer.logger", "lightning.pytorch.loggers.WandbLogger"]
     assert main(words("fit", tmp_path, *own)) == 2
     assert "pip install 'sciar[wandb]'" in capsys.readouterr().err
