@@ -112,8 +112,21 @@ class AutoregressiveModel(nn.Module):
         return self.decode(inputs, positions, [memory] * len(self.decoder.layers)), inputs
 
     def decode(self, inputs: Inputs, positions: Tensor, memories: Sequence[Memory]) -> Tensor:
-        """(M, hidden) states of given positions."""
-        return self.decoder(self.embedding(inputs), positions, memories)
+        """(M, hidden) states of given inputs; ``positions`` are their (M,) indices.
+
+        Raises:
+            UsageError: the decoder turns with the places of tokens, and these have none such.
+        """
+        config, x = self.config.decoder, self.embedding(inputs)
+        if not config.axes:
+            return self.decoder(x, positions, memories)
+        if inputs.position.shape[1] != config.axes:
+            raise UsageError(
+                f"the decoder has {config.axes} rotary axes, but the layout of the tokens has "
+                f"{inputs.position.shape[1]}: set the decoder's axes to those of the layout"
+            )
+        places = inputs.next.place if config.ahead else None
+        return self.decoder(x, inputs.position, memories, places)
 
     def head(self, kind: int) -> Head:
         """The head of a slot kind, by its number from 1."""

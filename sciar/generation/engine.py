@@ -108,7 +108,7 @@ class Engine:
         self.cache = KVCache.empty(decoder.layers, size, heads, 32, width, like)
         layout = self.tokenizer.layout
         payload = self.model.vocabulary.width
-        self.store = RowStore(size, 32, payload, layout.references, self.device)
+        self.store = RowStore(size, 32, payload, layout.references, self.device, layout.axes)
 
     def _ensure(self, length: int) -> None:
         """Make room for rows of this length."""
