@@ -71,7 +71,11 @@ class Surroundings:
 
 @dataclass(frozen=True, eq=False)
 class Inputs:
-    """Content and (M, D) place of M positions, and the surroundings of the position after each."""
+    """Content and (M, D) place of M positions, and the surroundings of the position after each.
+
+    A question has no content (``id`` is -1) and stands at the place of what it asks about, which is
+    what comes next.
+    """
 
     id: Tensor
     kind: Tensor
@@ -114,15 +118,34 @@ def surroundings(store: Store, at: Tensor, exists: Tensor) -> Surroundings:
     )
 
 
-def inputs_at(store: Store, at: Tensor, has_next: Tensor) -> Inputs:
-    """Inputs of the flat positions ``at``; ``has_next``: whether ``at + 1`` is known to exist."""
+def inputs_at(store: Store, at: Tensor, has_next: Tensor, asks: Tensor | None = None) -> Inputs:
+    """Inputs of the flat positions ``at``.
+
+    Args:
+        store: where they are written down.
+        at: (M,) positions.
+        has_next: (M,) whether ``at + 1`` is known to exist.
+        asks: (M,) whether each is a question about ``at``, not its content; ``None``: none is.
+    """
     after = torch.where(has_next, at + 1, at)
+    if asks is None:
+        return Inputs(
+            id=store.ids[at],
+            kind=store.kinds[at],
+            value=store.values[at],
+            label=store.labels[at],
+            anchor=store.anchors[at],
+            position=store.positions[at],
+            next=surroundings(store, after, has_next),
+        )
+    none = torch.full_like(at, -1)
+    wide = asks[:, None]
     return Inputs(
-        id=store.ids[at],
-        kind=store.kinds[at],
-        value=store.values[at],
-        label=store.labels[at],
-        anchor=store.anchors[at],
-        position=store.positions[at],
-        next=surroundings(store, after, has_next),
+        id=torch.where(asks, none, store.ids[at]),
+        kind=torch.where(asks, 0, store.kinds[at]),
+        value=torch.where(wide, 0.0, store.values[at]),
+        label=torch.where(asks, none, store.labels[at]),
+        anchor=torch.where(asks, none, store.anchors[at]),
+        position=torch.where(wide, store.places[at], store.positions[at]),
+        next=surroundings(store, torch.where(asks, at, after), has_next | asks),
     )
