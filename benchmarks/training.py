@@ -109,6 +109,8 @@ def synthetic(model: AutoregressiveModel, length: int, tokens: int) -> Pack:
         anchors=torch.arange(total) % 60,
         references=torch.full((total, model.references), -1),
         relations=torch.zeros(total, model.references, dtype=torch.long),
+        positions=torch.zeros(total, 0),
+        places=torch.zeros(total, 0),
         lengths=torch.full((count,), length),
         contexts=torch.full((count,), length // 3),
         keys=torch.arange(count),

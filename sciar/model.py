@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from sciar.errors import UsageError
@@ -18,6 +17,7 @@ from sciar.nn.decoder import Decoder, DecoderConfig
 from sciar.nn.embedding import InputEmbedding
 from sciar.nn.geometry import to_global, to_local
 from sciar.nn.inputs import Inputs, Surroundings, inputs_at
+from sciar.nn.questions import feed
 from sciar.tokenization.packing import Pack
 from sciar.tokenization.vocabulary import SlotKind, Vocabulary
 
@@ -45,6 +45,8 @@ class ModelConfig:
         identity: slots know what they describe (off: as in UniGenX).
         max_anchors: anchors that the embedding tells apart.
         smoothing: label smoothing of the words.
+        questions: the network is asked: a question stands before each word that it predicts
+            (:mod:`sciar.nn.questions`).
     """
 
     decoder: DecoderConfig = field(default_factory=DecoderConfig)
@@ -52,6 +54,7 @@ class ModelConfig:
     identity: bool = True
     max_anchors: int = 64
     smoothing: float = 0.0
+    questions: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """Plain form for ``config.yaml``."""
@@ -86,6 +89,7 @@ class AutoregressiveModel(nn.Module):
             config.max_anchors,
             references,
             config.identity,
+            config.questions,
         )
         for parameter in self.embedding.parameters():
             if parameter.ndim == 2:
@@ -95,25 +99,38 @@ class AutoregressiveModel(nn.Module):
         self.heads = nn.ModuleList(build_head(slot, hidden, config) for slot in vocabulary.slots)
 
     def forward(self, pack: Pack, noisy: Tensor | None = None) -> tuple[Tensor, Inputs]:
-        """Hidden state of every position of a pack, and what each was told.
+        """Hidden state of every fed position of a pack, and what each was told.
+
+        Without questions the fed positions are those of the pack; else see
+        :func:`sciar.nn.questions.feed`.
 
         Args:
             pack: T tokens.
             noisy: (T, W) values to feed in place of the pack's own, or ``None``.
         """
-        at = torch.arange(len(pack), device=pack.ids.device)
-        ends = pack.lengths.cumsum(0)
-        has_next = torch.ones(len(pack), dtype=torch.bool, device=at.device)
-        has_next[ends - 1] = False
+        fed = feed(pack, self.config.questions)
         store = pack if noisy is None else replace_values(pack, noisy)
-        inputs = inputs_at(store, at, has_next)
-        positions = at - torch.repeat_interleave(ends - pack.lengths, pack.lengths)
-        memory = PackedMemory.build(pack.lengths, pack.contexts)
-        return self.decode(inputs, positions, [memory] * len(self.decoder.layers)), inputs
+        asks = fed.asks if self.config.questions else None
+        inputs = inputs_at(store, fed.at, fed.has_next, asks)
+        memory = PackedMemory.build(fed.lengths, pack.contexts)
+        return self.decode(inputs, fed.index, [memory] * len(self.decoder.layers)), inputs
 
     def decode(self, inputs: Inputs, positions: Tensor, memories: Sequence[Memory]) -> Tensor:
-        """(M, hidden) states of given positions."""
-        return self.decoder(self.embedding(inputs), positions, memories)
+        """(M, hidden) states of given inputs; ``positions`` are their (M,) indices.
+
+        Raises:
+            UsageError: the decoder turns with the places of tokens, and these have none such.
+        """
+        config, x = self.config.decoder, self.embedding(inputs)
+        if not config.axes:
+            return self.decoder(x, positions, memories)
+        if inputs.position.shape[1] != config.axes:
+            raise UsageError(
+                f"the decoder has {config.axes} rotary axes, but the layout of the tokens has "
+                f"{inputs.position.shape[1]}: set the decoder's axes to those of the layout"
+            )
+        places = inputs.next.place if config.ahead else None
+        return self.decoder(x, inputs.position, memories, places)
 
     def head(self, kind: int) -> Head:
         """The head of a slot kind, by its number from 1."""

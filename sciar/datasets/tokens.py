@@ -24,7 +24,7 @@ from sciar.tokenization.base import LayoutTokenizer
 from sciar.tokenization.packing import Pack, pack_arrays
 from sciar.tokenization.sequence import ARRAYS, TokenSequence
 
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True, eq=False)

@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sciar.errors import UsageError
 from sciar.generation.cache import KVCache, PrefillMemory, StepMemory, StepPlan
 from sciar.generation.settings import GenerationSettings
 from sciar.generation.store import RowStore
@@ -70,11 +71,16 @@ class Engine:
         model: in evaluation mode.
         tokenizer: the one that the model was trained with.
         settings: how to sample.
+
+    Raises:
+        UsageError: the network is asked questions, which this engine does not put.
     """
 
     def __init__(
         self, model: AutoregressiveModel, tokenizer: LayoutTokenizer, settings: GenerationSettings
     ) -> None:
+        if model.config.questions:
+            raise UsageError("a network that is asked questions can be trained, not yet sampled")
         self.model, self.tokenizer, self.settings = model, tokenizer, settings
         self.device = next(model.parameters()).device
         self.rows: list[_Row] = []
@@ -108,7 +114,7 @@ class Engine:
         self.cache = KVCache.empty(decoder.layers, size, heads, 32, width, like)
         layout = self.tokenizer.layout
         payload = self.model.vocabulary.width
-        self.store = RowStore(size, 32, payload, layout.references, self.device)
+        self.store = RowStore(size, 32, payload, layout.references, self.device, layout.axes)
 
     def _ensure(self, length: int) -> None:
         """Make room for rows of this length."""

@@ -12,6 +12,7 @@ from torch import Tensor
 from sciar.tokenization.cursor import Cursor
 
 _COLUMNS = ("ids", "kinds", "labels", "anchors")
+_LOCATIONS = ("positions", "places")
 
 
 class RowStore:
@@ -23,10 +24,17 @@ class RowStore:
         width: widest payload.
         references: references a slot may name.
         device: where the tensors lie.
+        axes: numbers in the place of a token.
     """
 
     def __init__(
-        self, rows: int, length: int, width: int, references: int, device: torch.device
+        self,
+        rows: int,
+        length: int,
+        width: int,
+        references: int,
+        device: torch.device,
+        axes: int = 0,
     ) -> None:
         self.rows, self.length, self.device = rows, length, device
         flat = rows * length
@@ -37,6 +45,8 @@ class RowStore:
         self.values = torch.zeros(flat, width, device=device)
         self.references = torch.full((flat, references), -1, device=device)
         self.relations = torch.zeros(flat, references, dtype=torch.long, device=device)
+        self.positions = torch.zeros(flat, axes, device=device)
+        self.places = torch.zeros(flat, axes, device=device)
 
     def append(self, rows: Sequence[int], cursors: Sequence[Cursor], since: Sequence[int]) -> None:
         """Copy what each cursor's writer holds from position ``since`` on."""
@@ -45,6 +55,7 @@ class RowStore:
         values: list[np.ndarray] = []
         references: list[tuple[int, ...]] = []
         relations: list[tuple[int, ...]] = []
+        locations: dict[str, list[tuple[float, ...]]] = {name: [] for name in _LOCATIONS}
         for row, cursor, start in zip(rows, cursors, since, strict=True):
             writer, base = cursor.writer, row * self.length
             at += range(base + start, base + len(writer.ids))
@@ -55,6 +66,9 @@ class RowStore:
                 for refs in writer.references[start:]:
                     references.append(tuple(r + base if r >= 0 else -1 for r in refs))
                 relations += writer.relations[start:]
+            if self.positions.shape[1]:
+                for name in _LOCATIONS:
+                    locations[name] += getattr(writer, name)[start:]
         if not at:
             return
         where = torch.tensor(at, device=self.device)
@@ -64,15 +78,19 @@ class RowStore:
         if references:
             self.references[where] = torch.tensor(references, device=self.device)
             self.relations[where] = torch.tensor(relations, device=self.device)
+        for name, rows_of in locations.items():
+            if rows_of:
+                getattr(self, name)[where] = torch.tensor(rows_of, device=self.device)
 
     def grown(self, length: int) -> RowStore:
         """The same content with longer rows."""
         width, n_references = self.values.shape[1], self.references.shape[1]
-        bigger = RowStore(self.rows, length, width, n_references, self.device)
+        axes = self.positions.shape[1]
+        bigger = RowStore(self.rows, length, width, n_references, self.device, axes)
         old = torch.arange(self.rows * self.length, device=self.device)
         row = old // self.length
         new = row * length + old % self.length
-        for name in (*_COLUMNS, "values", "relations"):
+        for name in (*_COLUMNS, *_LOCATIONS, "values", "relations"):
             getattr(bigger, name)[new] = getattr(self, name)
         shift = (row * (length - self.length))[:, None]
         bigger.references[new] = torch.where(self.references >= 0, self.references + shift, -1)
@@ -83,7 +101,7 @@ class RowStore:
         inside = torch.arange(self.length, device=self.device)
         old = (source[:, None] * self.length + inside).flatten()
         new = (target[:, None] * self.length + inside).flatten()
-        for name in (*_COLUMNS, "values", "relations"):
+        for name in (*_COLUMNS, *_LOCATIONS, "values", "relations"):
             column = getattr(self, name)
             column[new] = column[old]
         shift = ((target - source) * self.length).repeat_interleave(self.length)[:, None]

@@ -152,8 +152,19 @@ def _flex_kernel(compiled: bool) -> Callable[..., Tensor]:
     return torch.compile(kernel) if compiled else kernel
 
 
+@dataclass(frozen=True, eq=False)
+class Rotary:
+    """Cosine and sine of where the queries and the keys of T tokens stand."""
+
+    queries: tuple[Tensor, Tensor]
+    keys: tuple[Tensor, Tensor]
+
+
 class Attention(nn.Module):
-    """Grouped-query attention with rotary positions and optional QK-norm."""
+    """Grouped-query attention with rotary positions and optional QK-norm.
+
+    Queries may stand elsewhere than keys: ``rotary`` holds the angles of either.
+    """
 
     def __init__(self, hidden: int, heads: int, kv_heads: int, qk_norm: bool = False) -> None:
         super().__init__()
@@ -163,19 +174,30 @@ class Attention(nn.Module):
         self.q_norm = nn.RMSNorm(self.width, eps=1e-6) if qk_norm else None
         self.k_norm = nn.RMSNorm(self.width, eps=1e-6) if qk_norm else None
 
-    def forward(self, x_TH: Tensor, rotary: tuple[Tensor, Tensor], memory: Memory) -> Tensor:
+    def forward(self, x_TH: Tensor, rotary: Rotary, memory: Memory) -> Tensor:
         sizes = [self.heads, self.kv_heads, self.kv_heads]
         q, k, v = self.qkv(x_TH).view(len(x_TH), -1, self.width).split(sizes, dim=1)
         if self.q_norm is not None and self.k_norm is not None:
             q, k = self.q_norm(q), self.k_norm(k)
-        q, k = rotate(q, *rotary), rotate(k, *rotary)
+        q, k = rotate(q, *rotary.queries), rotate(k, *rotary.keys)
         return self.out(memory.attend(q, k, v).flatten(1))
 
 
-def rotary_angles(positions_T: Tensor, width: int, base: float = 10_000.0) -> tuple[Tensor, Tensor]:
-    """Cosine and sine, each (T, 1, width / 2), of the rotary embedding (Su et al., 2021)."""
-    frequency = base ** (-torch.arange(0, width, 2, device=positions_T.device).float() / width)
-    angle = positions_T.float()[:, None, None] * frequency
+def rotary_angles(positions: Tensor, width: int, base: float = 10_000.0) -> tuple[Tensor, Tensor]:
+    """Cosine and sine, each (T, 1, width / 2), of the rotary embedding (Su et al., 2021).
+
+    Args:
+        positions: (T,) indices, or (T, D) points. For points the angles are shared out evenly: the
+            first ``width / 2 / D`` turn with the first axis, and so on; what does not divide is
+            not turned.
+        width: of a head.
+        base: the longest wavelength is nearly ``2 pi base``.
+    """
+    axes = positions.shape[1] if positions.ndim == 2 else 1
+    each = width // 2 // axes
+    frequency = base ** (-torch.arange(each, device=positions.device).float() / each)
+    angle = positions.float().reshape(len(positions), axes, 1) * frequency
+    angle = F.pad(angle.flatten(1), (0, width // 2 - axes * each))[:, None]
     return angle.cos(), angle.sin()
 
 

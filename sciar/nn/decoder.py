@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from sciar.errors import UsageError
-from sciar.nn.attention import Attention, Memory, rotary_angles
+from sciar.nn.attention import Attention, Memory, Rotary, rotary_angles
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,11 @@ class DecoderConfig:
         pattern: mixer of each layer, repeated to the number of layers; ``a`` is attention.
         qk_norm: normalise queries and keys.
         checkpointing: recompute activations in the backward pass, to save memory.
+        axes: numbers in the place of a token that the rotary embedding turns with, 3 for points in
+            space (Uni-3DAR, arXiv:2503.16278); 0: it turns with the index in the sequence.
+        unit: length that turns the fastest angle by one radian.
+        ahead: queries stand at the place of the next token, which they are to predict, and keys at
+            their own; needs axes. Without it both stand at their own.
     """
 
     layers: int = 6
@@ -36,6 +41,9 @@ class DecoderConfig:
     pattern: str = "a"
     qk_norm: bool = False
     checkpointing: bool = False
+    axes: int = 0
+    unit: float = 0.01
+    ahead: bool = False
 
     def __post_init__(self) -> None:
         if self.hidden % self.heads or (self.hidden // self.heads) % 2:
@@ -44,6 +52,14 @@ class DecoderConfig:
             raise UsageError(f"{self.heads} heads do not group over {self.kv_heads} key heads")
         if set(self.pattern) - {"a"} or not self.pattern:
             raise UsageError(f"mixer pattern {self.pattern!r}: known mixers are 'a' (attention)")
+
+        width = self.hidden // self.heads
+        if self.axes < 0 or self.axes > width // 2:
+            raise UsageError(f"{self.axes} rotary axes do not fit heads of width {width}")
+        if not self.unit > 0:
+            raise UsageError(f"the rotary unit {self.unit} must be above zero")
+        if self.ahead and not self.axes:
+            raise UsageError("queries that stand ahead need rotary axes")
 
     @property
     def ffn_width(self) -> int:
@@ -76,7 +92,7 @@ class Layer(nn.Module):
         self.ffn_norm = nn.RMSNorm(config.hidden, eps=1e-6)
         self.ffn = SwiGLU(config.hidden, config.ffn_width)
 
-    def forward(self, x_TH: Tensor, rotary: tuple[Tensor, Tensor], memory: Memory) -> Tensor:
+    def forward(self, x_TH: Tensor, rotary: Rotary, memory: Memory) -> Tensor:
         x_TH = x_TH + self.mixer(self.mixer_norm(x_TH), rotary, memory)
         return x_TH + self.ffn(self.ffn_norm(x_TH))
 
@@ -96,12 +112,30 @@ class Decoder(nn.Module):
                 std = 0.02 / (2 * config.layers) ** 0.5 if residual else 0.02
                 nn.init.normal_(parameter, std=std)
 
-    def forward(self, x_TH: Tensor, positions_T: Tensor, memories: Sequence[Memory]) -> Tensor:
-        """``memories`` holds one memory a layer; ``positions_T`` restart in every sequence."""
-        rotary = rotary_angles(positions_T, self.config.hidden // self.config.heads)
+    def forward(
+        self,
+        x_TH: Tensor,
+        positions: Tensor,
+        memories: Sequence[Memory],
+        places: Tensor | None = None,
+    ) -> Tensor:
+        """Contextual states.
+
+        Args:
+            x_TH: embedded tokens.
+            positions: (T,) indices, which restart in every sequence, or (T, axes) points.
+            memories: one memory a layer.
+            places: (T, axes) where the queries stand, if elsewhere.
+        """
+        keys = self._angles(positions)
+        rotary = Rotary(keys if places is None else self._angles(places), keys)
         for layer, memory in zip(self.layers, memories, strict=True):
             if self.config.checkpointing and self.training:
                 x_TH = checkpoint(layer, x_TH, rotary, memory, use_reentrant=False)
             else:
                 x_TH = layer(x_TH, rotary, memory)
         return self.norm(x_TH)
+
+    def _angles(self, positions: Tensor) -> tuple[Tensor, Tensor]:
+        scaled = positions / self.config.unit if self.config.axes else positions
+        return rotary_angles(scaled, self.config.hidden // self.config.heads)

@@ -87,6 +87,7 @@ class InputEmbedding(nn.Module):
         references: references a slot may name.
         identity: whether slots know what they describe and positions know the next slot. Off, a
             slot is its payload alone, as in UniGenX.
+        questions: whether some positions are questions, which need a vector of their own.
     """
 
     def __init__(
@@ -97,8 +98,10 @@ class InputEmbedding(nn.Module):
         max_anchors: int = 64,
         references: int = 0,
         identity: bool = True,
+        questions: bool = False,
     ) -> None:
         super().__init__()
+        self.question = nn.Parameter(0.02 * torch.randn(hidden)) if questions else None
         self.token = nn.Embedding(n_tokens, hidden)
         self.payload = nn.ModuleList(PayloadEncoder(s, hidden) for s in slots)
         self.identity, self.max_anchors = identity, max_anchors
@@ -111,7 +114,9 @@ class InputEmbedding(nn.Module):
         self.reference = ReferenceEncoder(n_tokens, hidden) if references else None
 
     def forward(self, inputs: Inputs) -> Tensor:
-        x = self.token(inputs.id)
+        x = self.token(inputs.id.clamp_min(0))
+        if self.question is not None:
+            x = torch.where((inputs.id < 0)[:, None], self.question.to(x.dtype), x)
         for i, encoder in enumerate(self.payload):
             where = (inputs.kind == i + 1).nonzero().squeeze(1)
             if len(where):

@@ -35,10 +35,18 @@ class Store(Protocol):
     @property
     def relations(self) -> Tensor: ...
 
+    @property
+    def positions(self) -> Tensor: ...
+
+    @property
+    def places(self) -> Tensor: ...
+
 
 @dataclass(frozen=True, eq=False)
 class Surroundings:
-    """A slot and the points it refers to, seen from its local frame.
+    """What is announced of a position: a slot and the points it refers to, seen from its frame.
+
+    Where tokens have places, words are announced like slots.
 
     Attributes:
         label: (M,) label of the slot, -1 none.  anchor: (M,) likewise.
@@ -46,6 +54,7 @@ class Surroundings:
         origin: (M, 3) and axes: (M, 3, 3) of the local frame.
         points: (M, R, 3) references in that frame.  valid: (M, R) bool.
         relation: (M, R) codes.  of: (M, R) label of each reference, -1 none.
+        place: (M, D) where it will be; where nothing is announced, the position looked from.
     """
 
     kind: Tensor
@@ -57,26 +66,33 @@ class Surroundings:
     valid: Tensor
     relation: Tensor
     of: Tensor
+    place: Tensor
 
 
 @dataclass(frozen=True, eq=False)
 class Inputs:
-    """Content of M positions, and the surroundings of the position after each."""
+    """Content and (M, D) place of M positions, and the surroundings of the position after each.
+
+    A question has no content (``id`` is -1) and stands at the place of what it asks about, which is
+    what comes next.
+    """
 
     id: Tensor
     kind: Tensor
     value: Tensor
     label: Tensor
     anchor: Tensor
+    position: Tensor
     next: Surroundings
 
 
 def surroundings(store: Store, at: Tensor, exists: Tensor) -> Surroundings:
     """Surroundings of the positions ``at``; where ``exists`` is False, those of a plain token.
 
-    Only a slot announces itself: what a coming word is must not be told before it is sampled.
+    Only a slot announces itself: what a coming word is must not be told before it is sampled. Where
+    tokens have places, label, anchor and place of a word do not hang on its content, and are told.
     """
-    exists = exists & (store.kinds[at] > 0)
+    exists = exists & ((store.kinds[at] > 0) | (store.places.shape[1] > 0))
     none = torch.full_like(at, -1)
     reference = torch.where(exists[:, None], store.references[at], -1)
     valid = reference >= 0
@@ -98,17 +114,38 @@ def surroundings(store: Store, at: Tensor, exists: Tensor) -> Surroundings:
         valid=valid,
         relation=torch.where(valid, store.relations[at], 0),
         of=torch.where(valid, store.labels[index], -1),
+        place=torch.where(exists[:, None], store.places[at], store.positions[at]),
     )
 
 
-def inputs_at(store: Store, at: Tensor, has_next: Tensor) -> Inputs:
-    """Inputs of the flat positions ``at``; ``has_next``: whether ``at + 1`` is known to exist."""
+def inputs_at(store: Store, at: Tensor, has_next: Tensor, asks: Tensor | None = None) -> Inputs:
+    """Inputs of the flat positions ``at``.
+
+    Args:
+        store: where they are written down.
+        at: (M,) positions.
+        has_next: (M,) whether ``at + 1`` is known to exist.
+        asks: (M,) whether each is a question about ``at``, not its content; ``None``: none is.
+    """
     after = torch.where(has_next, at + 1, at)
+    if asks is None:
+        return Inputs(
+            id=store.ids[at],
+            kind=store.kinds[at],
+            value=store.values[at],
+            label=store.labels[at],
+            anchor=store.anchors[at],
+            position=store.positions[at],
+            next=surroundings(store, after, has_next),
+        )
+    none = torch.full_like(at, -1)
+    wide = asks[:, None]
     return Inputs(
-        id=store.ids[at],
-        kind=store.kinds[at],
-        value=store.values[at],
-        label=store.labels[at],
-        anchor=store.anchors[at],
-        next=surroundings(store, after, has_next),
+        id=torch.where(asks, none, store.ids[at]),
+        kind=torch.where(asks, 0, store.kinds[at]),
+        value=torch.where(wide, 0.0, store.values[at]),
+        label=torch.where(asks, none, store.labels[at]),
+        anchor=torch.where(asks, none, store.anchors[at]),
+        position=torch.where(wide, store.places[at], store.positions[at]),
+        next=surroundings(store, torch.where(asks, at, after), has_next | asks),
     )

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from sciar.errors import UsageError
 from sciar.model import AutoregressiveModel
 from sciar.nn.inputs import Surroundings
+from sciar.nn.questions import feed
 from sciar.nn.streams import derive, normal, uniform
 from sciar.tokenization.packing import Pack
 
@@ -39,18 +41,24 @@ class NextTokenObjective:
         so a loss does not depend on how sequences are batched or spread over processes.
         """
         noisy = self._noisy(model, pack, salt) if self.noise > 0 else None
+        source = self._source(model, pack)
         hidden, inputs = model(pack, noisy)
-        last = torch.zeros(len(pack), dtype=torch.bool, device=hidden.device)
-        last[pack.lengths.cumsum(0) - 1] = True
-        weight = torch.where(last, 0.0, torch.roll(pack.weights, -1))
-        kind = torch.where(last, -1, torch.roll(pack.kinds, -1))
+        weight = torch.where(source >= 0, pack.weights, 0.0)
         return {
-            "word": self._words(model, pack, hidden, weight, kind),
+            "word": self._words(model, pack, hidden, source, weight),
             **{
-                slot.name: self._slots(model, pack, hidden, inputs.next, weight, kind, i + 1, salt)
+                slot.name: self._slots(
+                    model, pack, hidden, inputs.next, source, weight, i + 1, salt
+                )
                 for i, slot in enumerate(model.vocabulary.slots)
             },
         }
+
+    def _source(self, model: AutoregressiveModel, pack: Pack) -> Tensor:
+        """(T,) fed position whose state predicts each position; -1: none does."""
+        if model.config.questions:
+            raise UsageError("the network is asked questions: train it by masked next token")
+        return feed(pack, questions=False).source
 
     def total(self, losses: dict[str, tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
         """One (sum, weight) over all parts: the mean over words plus the mean over slots' parts."""
@@ -64,12 +72,12 @@ class NextTokenObjective:
 
     @staticmethod
     def _words(
-        model: AutoregressiveModel, pack: Pack, hidden: Tensor, weight: Tensor, kind: Tensor
+        model: AutoregressiveModel, pack: Pack, hidden: Tensor, source: Tensor, weight: Tensor
     ) -> tuple[Tensor, Tensor]:
-        at = ((kind == 0) & (weight > 0)).nonzero().squeeze(1)
+        at = ((pack.kinds == 0) & (weight > 0)).nonzero().squeeze(1)
         if not len(at):
             return hidden.sum() * 0.0, weight.new_zeros(())
-        loss = model.words.loss(hidden[at], pack.ids[at + 1])
+        loss = model.words.loss(hidden[source[at]], pack.ids[at])
         return (loss * weight[at]).sum(), weight[at].sum()
 
     @staticmethod
@@ -78,18 +86,18 @@ class NextTokenObjective:
         pack: Pack,
         hidden: Tensor,
         after: Surroundings,
+        source: Tensor,
         weight: Tensor,
-        kind: Tensor,
         number: int,
         salt: int,
     ) -> tuple[Tensor, Tensor]:
-        at = ((kind == number) & (weight > 0)).nonzero().squeeze(1)
+        at = ((pack.kinds == number) & (weight > 0)).nonzero().squeeze(1)
         if not len(at):
             return hidden.sum() * 0.0, weight.new_zeros(())
-        near = select(after, at)
-        target = model.target(number, pack.values[at + 1], near)
-        keys = derive(derive(position_keys(pack)[at + 1], salt), number)
-        loss = model.head(number).loss(model.condition(hidden[at], near), target, keys)
+        near = select(after, source[at])
+        target = model.target(number, pack.values[at], near)
+        keys = derive(derive(position_keys(pack)[at], salt), number)
+        loss = model.head(number).loss(model.condition(hidden[source[at]], near), target, keys)
         return (loss * weight[at]).sum(), weight[at].sum()
 
     def _noisy(self, model: AutoregressiveModel, pack: Pack, salt: int) -> Tensor:

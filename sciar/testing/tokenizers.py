@@ -119,6 +119,9 @@ def assert_well_formed(sequence: TokenSequence, vocabulary: Vocabulary) -> None:
         array = getattr(sequence, name)
         assert len(array) == length, f"{name} has length {len(array)}, ids {length}"
         assert array.dtype == dtype, f"{name} is {array.dtype}, not {dtype}"
+    assert sequence.positions.shape == sequence.places.shape, "positions and places differ in axes"
+    assert np.isfinite(sequence.positions).all(), "a position is not finite"
+    assert np.isfinite(sequence.places).all(), "a place is not finite"
     assert 0 <= sequence.context < length, "nothing is left to predict"
     assert ((sequence.ids >= 0) & (sequence.ids < len(vocabulary))).all(), "an id has no name"
     expected = np.zeros(len(vocabulary), dtype=np.int64)

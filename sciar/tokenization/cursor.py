@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from sciar.errors import RecordError
+from sciar.errors import RecordError, UsageError
 from sciar.tokenization.layout import Layout, Segment, Slots, SlotSpec, Words, Writer
 from sciar.tokenization.sequence import TokenSequence
 from sciar.tokenization.vocabulary import Vocabulary
@@ -98,7 +98,12 @@ class Cursor:
     def __init__(self, planner: Planner, request: Request) -> None:
         self.planner, self.request = planner, request
         self.vocabulary, self.layout = planner.vocabulary, planner.layout
-        self.writer = Writer(self.vocabulary, self.layout.references)
+        if self.layout.axes and any(s.role == "generated" for s in self.layout.segments):
+            # The place of what is generated depends on its content, which only a domain can read.
+            raise UsageError(
+                f"layout {self.layout.name}: tokens with places need a cursor of their tokenizer"
+            )
+        self.writer = Writer(self.vocabulary, self.layout.references, self.layout.axes)
         self.fields: dict[str, Words | Slots] = dict(request.fields)
         self.segment = 0
         self.failure = ""

@@ -68,21 +68,31 @@ class Segment:
 class SlotSpec:
     """What one slot describes: see :class:`~sciar.tokenization.sequence.TokenSequence`.
 
-    ``references`` count slots of the same segment (0 = its first slot), not positions.
+    ``references`` count slots of the same segment (0 = its first slot), not positions. ``place``
+    and ``position`` are (D) numbers each where the layout has axes.
     """
 
     label: str = ""
     anchor: int = -1
     references: tuple[int, ...] = ()
     relations: tuple[int, ...] = ()
+    place: tuple[float, ...] = ()
+    position: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
 class Words:
-    """Field of a token segment: token names and, where known, the anchor of each."""
+    """Field of a token segment: token names and, where known, the anchor of each.
+
+    Where the layout has axes, each word also has a label (a token name, or empty for none), a
+    ``place`` that is announced before the word, and a ``position`` that is known with it.
+    """
 
     tokens: tuple[str, ...]
     anchors: tuple[int, ...] = ()
+    labels: tuple[str, ...] = ()
+    places: tuple[tuple[float, ...], ...] = ()
+    positions: tuple[tuple[float, ...], ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,16 +108,31 @@ Fields = Mapping[str, "Words | Slots"]
 
 @dataclass(frozen=True)
 class Layout:
-    """The ordered segments of a target, and how many references its slots may name."""
+    """The ordered segments of a target.
+
+    Attributes:
+        name: of the target.
+        segments: in order.
+        references: how many earlier slots a slot may refer to.
+        bidirectional: whether the prompt is read in both directions.
+        axes: numbers in the place of a token, 3 for points in space; 0: tokens have no place but
+            their index. With axes the label, anchor and place of *every* token are announced before
+            its content is known, not those of slots alone.
+    """
 
     name: str
     segments: tuple[Segment, ...]
     references: int = 0
     bidirectional: bool = True
+    axes: int = 0
 
     def to_dict(self) -> dict[str, Any]:
         """Plain form for fingerprints and model folders."""
-        return asdict(self)
+        plain = asdict(self)
+        if not self.axes:
+            # Fingerprints of layouts without axes are older than axes.
+            del plain["axes"]
+        return plain
 
     @property
     def context_segments(self) -> int:
@@ -127,7 +152,7 @@ class Layout:
         self, vocabulary: Vocabulary, fields: Fields, stop: int | None = None
     ) -> TokenSequence:
         """Fields -> sequence, of the first ``stop`` segments (default: all)."""
-        writer = Writer(vocabulary, self.references)
+        writer = Writer(vocabulary, self.references, self.axes)
         context = 0
         for index, segment in enumerate(self.segments[:stop]):
             writer.segment(segment, fields)
@@ -156,7 +181,9 @@ class Layout:
             elif segment.kind == "token":
                 end = self._end_of_words(index, names, sequence.kinds, at)
                 anchors = tuple(int(a) for a in sequence.anchors[at:end])
-                fields[segment.name] = Words(tuple(names[at:end]), anchors)
+                fields[segment.name] = Words(
+                    tuple(names[at:end]), anchors, **self._located(vocabulary, sequence, at, end)
+                )
             else:
                 kind = vocabulary.kind(segment.slot)
                 end = at
@@ -167,6 +194,18 @@ class Layout:
         if at != len(names):
             raise UsageError(f"{len(names) - at} tokens are left over after the last segment")
         return fields
+
+    def _located(
+        self, vocabulary: Vocabulary, sequence: TokenSequence, at: int, end: int
+    ) -> dict[str, Any]:
+        """Labels, places and positions of words; nothing where the layout has no axes."""
+        if not self.axes:
+            return {}
+        return {
+            "labels": tuple(vocabulary.names[i] if i >= 0 else "" for i in sequence.labels[at:end]),
+            "places": tuple(map(tuple, sequence.places[at:end].tolist())),
+            "positions": tuple(map(tuple, sequence.positions[at:end].tolist())),
+        }
 
     def _end_of_words(self, index: int, names: list[str], kinds: np.ndarray, at: int) -> int:
         """Words end at the constant that follows them, or at the first slot."""
@@ -189,6 +228,8 @@ class Layout:
                     anchor=int(sequence.anchors[p]),
                     references=tuple(int(r) - at for r in sequence.references[p][used]),
                     relations=tuple(int(r) for r in sequence.relations[p][used]),
+                    place=tuple(sequence.places[p].tolist()),
+                    position=tuple(sequence.positions[p].tolist()),
                 )
             )
         return Slots(tuple(specs), sequence.values[at:end, :width].astype(np.float64))
@@ -197,8 +238,9 @@ class Layout:
 class Writer:
     """Collects positions, one token, slot or segment at a time."""
 
-    def __init__(self, vocabulary: Vocabulary, references: int) -> None:
+    def __init__(self, vocabulary: Vocabulary, references: int, axes: int = 0) -> None:
         self.vocabulary, self.width, self.n_references = vocabulary, vocabulary.width, references
+        self.axes = axes
         self.ids: list[int] = []
         self.kinds: list[int] = []
         self.weights: list[float] = []
@@ -207,6 +249,8 @@ class Writer:
         self.values: list[np.ndarray] = []
         self.references: list[tuple[int, ...]] = []
         self.relations: list[tuple[int, ...]] = []
+        self.positions: list[tuple[float, ...]] = []
+        self.places: list[tuple[float, ...]] = []
         # A generated run of words ends by sampling the first token of the constant that follows it,
         # so that token carries loss too.
         self.terminator_weight = 0.0
@@ -222,6 +266,7 @@ class Writer:
         weight = segment.weight if segment.role == "generated" else 0.0
         if isinstance(value, Words):
             self.tokens(value.tokens, value.anchors, weight)
+            self._locate(segment, value)
             return
         start = len(self.ids)
         for i, (spec, row) in enumerate(zip(value.specs, value.values, strict=True)):
@@ -239,6 +284,8 @@ class Writer:
         self.values.append(np.zeros((n, self.width), dtype=np.float32))
         self.references += [(-1,) * self.n_references] * n
         self.relations += [(0,) * self.n_references] * n
+        self.positions += [(0.0,) * self.axes] * n
+        self.places += [(0.0,) * self.axes] * n
 
     def slot(self, segment: Segment, spec: SlotSpec, start: int, weight: float = 0.0) -> None:
         """Append one slot of a segment that began at position ``start``; its payload is zero."""
@@ -253,6 +300,29 @@ class Writer:
         where = tuple(start + r for r in spec.references)
         self.references.append((where + (-1,) * n)[:n])
         self.relations.append((spec.relations + (0,) * n)[:n])
+        self.positions.append((spec.position + (0.0,) * self.axes)[: self.axes])
+        self.places.append((spec.place + (0.0,) * self.axes)[: self.axes])
+
+    def _locate(self, segment: Segment, words: Words) -> None:
+        """Labels, places and positions of the words written last."""
+        n = len(words.tokens)
+        for name, given in (("places", words.places), ("positions", words.positions)):
+            if given and (len(given) != n or any(len(row) != self.axes for row in given)):
+                raise UsageError(
+                    f"segment {segment.name}: {name} are {n} rows of {self.axes} numbers"
+                )
+        if words.labels and not (self.axes and len(words.labels) == n):
+            raise UsageError(
+                f"segment {segment.name}: words have one label each, and only where the layout "
+                "has axes"
+            )
+        at = slice(len(self.ids) - n, len(self.ids))
+        if words.labels:
+            self.labels[at] = [self.vocabulary.id(x) if x else -1 for x in words.labels]
+        if words.places:
+            self.places[at] = words.places
+        if words.positions:
+            self.positions[at] = words.positions
 
     def finish(self, context: int) -> TokenSequence:
         """Everything so far as one sequence."""
@@ -266,5 +336,7 @@ class Writer:
             anchors=np.array(self.anchors, dtype=np.int16),
             references=np.array(self.references, dtype=np.int16).reshape(n, self.n_references),
             relations=np.array(self.relations, dtype=np.int8).reshape(n, self.n_references),
+            positions=np.array(self.positions, dtype=np.float32).reshape(n, self.axes),
+            places=np.array(self.places, dtype=np.float32).reshape(n, self.axes),
             context=context,
         )

@@ -33,6 +33,8 @@ class Pack:
     anchors: Tensor
     references: Tensor
     relations: Tensor
+    positions: Tensor
+    places: Tensor
     lengths: Tensor
     contexts: Tensor
     keys: Tensor
@@ -75,6 +77,8 @@ def pack_arrays(
         values=torch.from_numpy(np.ascontiguousarray(arrays["values"])),
         weights=torch.from_numpy(np.ascontiguousarray(arrays["weights"])),
         references=torch.from_numpy(references),
+        positions=torch.from_numpy(np.ascontiguousarray(arrays["positions"])),
+        places=torch.from_numpy(np.ascontiguousarray(arrays["places"])),
         lengths=torch.from_numpy(lengths.astype(np.int64)),
         contexts=torch.from_numpy(contexts.astype(np.int64)),
         keys=torch.from_numpy(keys.astype(np.int64)),

@@ -22,6 +22,9 @@ class TokenSequence:
         references: (L, R) int16 positions of earlier slots that this slot is placed relative to,
             the closest relation first; -1: none.
         relations: (L, R) int8 code of each relation (for molecules, bonds between); 0: none.
+        positions: (L, D) float32 place of each token as its content is known; D is 0 for layouts
+            whose tokens have no place but their index.
+        places: (L, D) float32 place of each token as it is announced, before its content is known.
         context: the first ``context`` tokens are given and attended to in both directions.
     """
 
@@ -33,6 +36,8 @@ class TokenSequence:
     anchors: np.ndarray
     references: np.ndarray
     relations: np.ndarray
+    positions: np.ndarray
+    places: np.ndarray
     context: int = 0
 
     def __len__(self) -> int:
@@ -57,4 +62,6 @@ ARRAYS: dict[str, np.dtype] = {
     "anchors": np.dtype(np.int16),
     "references": np.dtype(np.int16),
     "relations": np.dtype(np.int8),
+    "positions": np.dtype(np.float32),
+    "places": np.dtype(np.float32),
 }

@@ -12,6 +12,7 @@ from torch import Tensor
 from sciar.nn.attention import (
     Attention,
     PackedMemory,
+    Rotary,
     _attend_short,
     attend,
     rotary_angles,
@@ -113,6 +114,35 @@ def test_scores_depend_on_distance_only() -> None:
     assert (products[0] - plain).abs().max() > 0.1
 
 
+def test_points_turn_each_axis_by_its_own_angles() -> None:
+    """Against the formula, one angle at a time; angles that do not divide among axes stay zero."""
+    points = torch.tensor([[0.3, -1.2, 2.0], [4.0, 0.0, 7.5]])
+    cos, sin = rotary_angles(points, 22)  # 11 angles: 3 an axis, 2 left over
+    for row, point in enumerate(points.tolist()):
+        expected = [x * 10_000 ** (-k / 3) for x in point for k in range(3)] + [0.0, 0.0]
+        for i, angle in enumerate(expected):
+            assert float(cos[row, 0, i]) == pytest.approx(math.cos(angle), abs=1e-5)
+            assert float(sin[row, 0, i]) == pytest.approx(math.sin(angle), abs=1e-5)
+    index = torch.arange(7)
+    for one, other in zip(
+        rotary_angles(index, 16), rotary_angles(index[:, None].float(), 16), strict=True
+    ):
+        assert torch.equal(one, other)
+
+
+def test_scores_depend_on_the_vector_between_points() -> None:
+    generator = torch.Generator().manual_seed(6)
+    q, k = (torch.randn(6, 2, 24, generator=generator) for _ in range(2))
+    points = torch.randn(6, 3, generator=generator)
+    products = []
+    for shift in (torch.zeros(3), torch.tensor([3.0, -1.0, 0.5]), None):
+        moved = -points if shift is None else points + shift
+        angles = rotary_angles(moved, 24)
+        products.append(torch.einsum("ihd,jhd->hij", rotate(q, *angles), rotate(k, *angles)))
+    torch.testing.assert_close(products[0], products[1], atol=1e-4, rtol=1e-4)
+    assert (products[0] - products[2]).abs().max() > 0.1, "direction does not matter"
+
+
 def test_rotation_keeps_lengths() -> None:
     x = torch.randn(5, 3, 8, generator=torch.Generator().manual_seed(4))
     turned = rotate(x, *rotary_angles(torch.arange(5) * 7, 8))
@@ -126,8 +156,8 @@ def test_qk_norm_bounds_the_scores(qk_norm: bool) -> None:
     layer = Attention(32, 4, 2, qk_norm=qk_norm)
     memory = PackedMemory.build(torch.tensor([6]), torch.tensor([0]))
     x, angles = torch.randn(6, 32), rotary_angles(torch.arange(6), 8)
-    before = layer(x, angles, memory)
+    before = layer(x, Rotary(angles, angles), memory)
     with torch.no_grad():
         layer.qkv.weight[: (4 + 2) * 8] *= 50.0  # queries and keys, not values
-    change = (layer(x, angles, memory) - before).abs().max()
+    change = (layer(x, Rotary(angles, angles), memory) - before).abs().max()
     assert (change < 1e-3) if qk_norm else (change > 1e-2)

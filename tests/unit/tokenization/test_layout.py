@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -41,6 +43,55 @@ def fields(words: list[str], first: int, second: int) -> dict[str, Words | Slots
         "first": Slots((SlotSpec(),) * first, rng.normal(size=(first, 2))),
         "second": Slots(specs, rng.normal(size=(second, 3))),
     }
+
+
+@given(st.lists(st.sampled_from(["a", "b"]), max_size=5), st.integers(0, 2**32 - 1))
+def test_places_and_labels_survive_where_the_layout_has_axes(words: list[str], seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    located = replace(layout("given"), axes=3)
+
+    def points(n: int) -> tuple[tuple[float, ...], ...]:
+        return tuple(map(tuple, rng.normal(size=(n, 3)).astype(np.float32).tolist()))
+
+    n = len(words)
+    labels = tuple(rng.choice(["", "a", "b"], n).tolist())
+    word_field = Words(tuple(words), (-1,) * n, labels, points(n), points(n))
+    specs = tuple(
+        SlotSpec("b", i, place=p, position=x)
+        for i, (p, x) in enumerate(zip(points(2), points(2), strict=True))
+    )
+    wanted = {
+        "words": word_field,
+        "first": Slots((), np.zeros((0, 2))),
+        "second": Slots(specs, np.zeros((2, 3))),
+    }
+    sequence = located.assemble(VOCABULARY, wanted)
+    assert sequence.positions.shape == sequence.places.shape == (len(sequence), 3)
+    found = located.split(VOCABULARY, sequence)
+    assert found["words"] == word_field
+    assert found["second"].specs == specs
+
+
+def test_layouts_without_axes_are_described_as_before_there_were_any() -> None:
+    """Fingerprints of stored models hang on this."""
+    plain = layout("given").to_dict()
+    assert sorted(plain) == ["bidirectional", "name", "references", "segments"]
+    assert replace(layout("given"), axes=2).to_dict() == {**plain, "axes": 2}
+
+
+@pytest.mark.parametrize(
+    ("axes", "words", "message"),
+    [
+        (0, Words(("a",), labels=("b",)), "only where the layout has axes"),
+        (3, Words(("a", "b"), labels=("b",)), "one label each"),
+        (3, Words(("a",), places=((0.0, 1.0),)), "places are 1 rows of 3"),
+        (3, Words(("a",), positions=((0.0,) * 3,) * 2), "positions are 1 rows of 3"),
+    ],
+)
+def test_places_that_do_not_fit_are_refused(axes: int, words: Words, message: str) -> None:
+    wanted = {**fields([], 0, 1), "words": words}
+    with pytest.raises(UsageError, match=message):
+        replace(layout("given"), axes=axes).assemble(VOCABULARY, wanted)
 
 
 @given(
