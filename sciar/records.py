@@ -249,3 +249,22 @@ class Record:
     properties: dict[str, Any] = field(default_factory=dict)
     source: str = ""
     index: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class ProteinRecord:
+    """One protein of a data set, with the identity that travels with it to the output.
+
+    Attributes:
+        id: identifier, unique within its source.
+        protein: the sequence, or the pair.
+        labels: label name -> value, as the source gives it.
+        source: file it came from.
+        index: position in that file, from 0.
+    """
+
+    id: str
+    protein: Protein
+    labels: dict[str, Any] = field(default_factory=dict)
+    source: str = ""
+    index: int = 0
