@@ -30,7 +30,7 @@ def test_every_standard_task_answers_well_whatever_is_sampled(task) -> None:
 
 
 def test_adding_a_task_is_one_entry_and_keeps_all_ids() -> None:
-    four = STANDARD.only(["secondary_structure", "gb1", "phospho_y", "deeploc"])
+    four = STANDARD.only(["secondary_structure", "gb1_sampled", "phospho_y", "deeploc"])
     old = four.vocabulary()
     assert old.names[: len(SPECIALS)] == SPECIALS
     more = Tasks({
@@ -48,7 +48,7 @@ def test_adding_a_task_is_one_entry_and_keeps_all_ids() -> None:
 
 
 def test_old_answers_are_masked_as_before() -> None:
-    four = STANDARD.only(["secondary_structure", "gb1", "phospho_y", "ec"])
+    four = STANDARD.only(["secondary_structure", "gb1_sampled", "phospho_y", "ec"])
     old = four.vocabulary()
     new = STANDARD.vocabulary(old)
     assert len(new) > len(old)
@@ -129,4 +129,4 @@ def test_names_are_plain_and_unique() -> None:
     with pytest.raises(UsageError, match="small letters"):
         Tasks({"My Task": {"type": "number"}})
     with pytest.raises(UsageError, match="already defined"):
-        STANDARD.plus(Tasks({"gb1": {"type": "number"}}))
+        STANDARD.plus(Tasks({"gb1_sampled": {"type": "number"}}))
