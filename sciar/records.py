@@ -160,6 +160,75 @@ class Molecule:
         )
 
 
+RESIDUES = "ACDEFGHIKLMNPQRSTVWYBXUZO"
+"""Letters of a sequence: the 20 of the genetic code, U and O, and B, Z, X for unknown ones."""
+
+
+@dataclass(frozen=True)
+class Protein:
+    """A protein, or two of them that a question is asked about together.
+
+    The constructor takes clean sequences only; text of files goes through :meth:`from_text`.
+
+    Attributes:
+        sequence: L one-letter residues, from the N to the C terminus, all in ``RESIDUES``.
+        partner: the second chain of a pair, or ``None``.
+    """
+
+    sequence: str
+    partner: str | None = None
+
+    def __post_init__(self) -> None:
+        for name, chain in (("sequence", self.sequence), ("partner", self.partner)):
+            if chain is None:
+                continue
+            if not chain:
+                raise RecordError("the sequence is empty", field=name)
+            if _RESIDUE_SET.issuperset(chain):
+                continue
+            for position, letter in enumerate(chain, start=1):
+                if letter not in _RESIDUE_SET:
+                    raise RecordError(_why_no_residue(letter, position), field=name)
+
+    def __len__(self) -> int:
+        return len(self.sequence) + len(self.partner or "")
+
+    @property
+    def chains(self) -> tuple[str, ...]:
+        """One or two sequences."""
+        return (self.sequence,) if self.partner is None else (self.sequence, self.partner)
+
+    @classmethod
+    def from_text(cls, sequence: str, partner: str | None = None) -> Protein:
+        """From sequences as files hold them.
+
+        White space is dropped, letters become capitals, stop codons at the end go, and J (leucine
+        or isoleucine) becomes X, which encoders know.
+
+        Raises:
+            RecordError: empty, or a character that is no residue; the message gives its position.
+        """
+        return cls(_tidy(sequence), None if partner is None else _tidy(partner))
+
+
+_RESIDUE_SET = frozenset(RESIDUES)
+
+
+def _tidy(text: str) -> str:
+    bare = "".join(text.split())
+    # Only ASCII letters have capitals that are residues: the capital of ß would be two of them.
+    return bare.upper().rstrip("*").replace("J", "X") if bare.isascii() else bare
+
+
+def _why_no_residue(letter: str, position: int) -> str:
+    where = f"character {letter!r} at position {position}"
+    if letter == "*":
+        return f"{where} is a stop codon inside the sequence; cut the sequence there"
+    if letter in "-.~":
+        return f"{where} is a gap; give the sequence without its alignment"
+    return f"{where} is no residue; known are {RESIDUES}"
+
+
 Structure = Crystal | Molecule
 
 
@@ -178,5 +247,24 @@ class Record:
     id: str
     structure: Structure
     properties: dict[str, Any] = field(default_factory=dict)
+    source: str = ""
+    index: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class ProteinRecord:
+    """One protein of a data set, with the identity that travels with it to the output.
+
+    Attributes:
+        id: identifier, unique within its source.
+        protein: the sequence, or the pair.
+        labels: label name -> value, as the source gives it.
+        source: file it came from.
+        index: position in that file, from 0.
+    """
+
+    id: str
+    protein: Protein
+    labels: dict[str, Any] = field(default_factory=dict)
     source: str = ""
     index: int = 0

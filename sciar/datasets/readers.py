@@ -153,7 +153,7 @@ def _sources(path: Path, format: str | None) -> list[tuple[Path, Reader]]:
         raise UsageError(f"unknown format {format!r}; known: {', '.join(FORMATS)}")
     if not path.is_dir():
         name = format or recognise(path)
-        _refuse_empty(path)
+        refuse_empty(path)
         return [(path, FORMATS[name])]
     if format == "qm9-raw" or (format is None and (path / "gdb9.sdf").exists()):
         if not (path / "gdb9.sdf.csv").exists():
@@ -166,7 +166,8 @@ def _sources(path: Path, format: str | None) -> list[tuple[Path, Reader]]:
     return [(file, FORMATS[str(_by_name(file))]) for file in files]
 
 
-def _refuse_empty(path: Path) -> None:
+def refuse_empty(path: Path) -> None:
+    """Raise :class:`UsageError` for an empty file or a damaged gzip header."""
     with open_bytes(path) as stream:
         try:
             if not stream.read(1):
@@ -185,22 +186,23 @@ def _by_name(path: Path) -> str | None:
 def _records(
     path: Path, sources: list[tuple[Path, Reader]], kind: Kind | None
 ) -> Iterator[Record | RecordFailure]:
-    names = _UniqueNames(str(path))
+    names = UniqueNames(str(path))
     index = 0
     for file, reader in sources:
-        stem = _stem(file)
-        for position, entry in enumerate(_entries(file, reader)):
+        stem = stem_of(file)
+        for position, entry in enumerate(entries_of(file, reader)):
             made = stem if len(sources) > 1 and position == 0 else f"{stem}_{position}"
             yield _record(entry, names.claim(entry.id or made), str(file), index, kind)
             index += 1
 
 
-def _stem(path: Path) -> str:
+def stem_of(path: Path) -> str:
+    """Name of a file without its extensions, for records that have no id of their own."""
     name = path.name.removesuffix(".gz")
     return Path(name).stem if Path(name).suffix else name
 
 
-def _entries(file: Path, reader: Reader) -> Iterator[Entry]:
+def entries_of(file: Path, reader: Reader) -> Iterator[Entry]:
     """The reader's entries; damage in the middle of the file ends them with one failure."""
     try:
         if file.is_file() and file.stat().st_size == 0:
@@ -224,7 +226,7 @@ def _record(
     return Record(id, structure, properties, source, index)
 
 
-class _UniqueNames:
+class UniqueNames:
     """Hands out each id once: the second ``x`` becomes ``x-2``; the first clash warns."""
 
     def __init__(self, source: str) -> None:
@@ -232,6 +234,7 @@ class _UniqueNames:
         self._next: dict[str, int] = {}
 
     def claim(self, name: str) -> str:
+        """The name, or the name with a number if it was given out before."""
         if name not in self._seen:
             self._seen.add(name)
             return name

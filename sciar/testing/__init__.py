@@ -1,4 +1,4 @@
-"""Tests for third parties: give a tokenizer or a head, inherit its tests.
+"""Tests for third parties: give a tokenizer, a codec of answers or a head, inherit its tests.
 
     from sciar.testing import TokenizerTests
 
@@ -15,7 +15,8 @@
 pytest collects the inherited methods; nothing else is needed.
 """
 
+from sciar.testing.answers import AnswerTests
 from sciar.testing.heads import HeadTests
 from sciar.testing.tokenizers import TokenizerTests
 
-__all__ = ["HeadTests", "TokenizerTests"]
+__all__ = ["AnswerTests", "HeadTests", "TokenizerTests"]

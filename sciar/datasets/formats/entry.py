@@ -19,11 +19,12 @@ class Entry:
 
     Attributes:
         id: identifier given in the file, or ``None`` to have one made from file name and position.
-        build: makes (structure, properties); raises :class:`RecordError` if the record is bad.
+        build: makes (structure or protein, properties); raises :class:`RecordError` if the record
+            is bad.
     """
 
     id: str | None
-    build: Callable[[], Built]
+    build: Callable[[], tuple[Any, dict[str, Any]]]
 
     @classmethod
     def failed(cls, error: RecordError, id: str | None = None) -> Entry:

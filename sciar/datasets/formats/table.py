@@ -6,21 +6,20 @@ import csv
 import io
 from collections.abc import Iterator
 from functools import partial
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
 from sciar.datasets.formats import cif
 from sciar.datasets.formats.entry import Built, Entry
 from sciar.datasets.formats.graphs import molecule_from_smiles
+from sciar.datasets.formats.rows import cells_of, open_rows
 from sciar.datasets.formats.smiles import smiles_of
-from sciar.datasets.formats.text import lines, plain, value
+from sciar.datasets.formats.text import plain, value
 from sciar.errors import RecordError, UsageError
 from sciar.records import Crystal, Record
 
 _ID_COLUMNS = ("material_id", "id", "mol_id", "name")
 _STRUCTURE_COLUMNS = ("cif", "smiles")
-_MAX_CELL = 64 * 1024 * 1024
 
 
 def read(path: Path) -> Iterator[Entry]:
@@ -29,15 +28,7 @@ def read(path: Path) -> Iterator[Entry]:
     Raises:
         UsageError: no ``cif`` or ``smiles`` column.
     """
-    csv.field_size_limit(_MAX_CELL)
-    # Bad bytes survive as surrogates until their own row is built, so they spoil that row only.
-    text = (line.decode("utf-8", "surrogateescape") for line in lines(path))
-    first = next(text, "").removeprefix("\ufeff")
-    rows = csv.reader(chain([first], text))
-    try:
-        header = [name.strip() for name in next(rows, [])]
-    except csv.Error as error:
-        raise UsageError(f"{path}: the header line is malformed ({error})") from error
+    header, rows = open_rows(path)
     lowered = [name.lower() for name in header]
     if not any(column in lowered for column in _STRUCTURE_COLUMNS):
         raise UsageError(
@@ -45,23 +36,13 @@ def read(path: Path) -> Iterator[Entry]:
             f"{', '.join(header) or 'no header'}"
         )
     id_column = next((lowered.index(c) for c in _ID_COLUMNS if c in lowered), None)
-    for row in _rows(rows):
+    for row in rows:
         if isinstance(row, RecordError):
             yield Entry.failed(row)
-        elif any(cell.strip() for cell in row):
+        else:
             identifier = _cell(row, id_column).strip()
             clean = identifier.encode("utf-8", "replace").decode("utf-8")
             yield Entry(clean or None, partial(_build, header, row, id_column))
-
-
-def _rows(rows: Iterator[list[str]]) -> Iterator[list[str] | RecordError]:
-    while True:
-        try:
-            yield next(rows)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            yield RecordError(f"the row is malformed: {error}")
 
 
 def _cell(row: list[str], column: int | None) -> str:
@@ -69,12 +50,7 @@ def _cell(row: list[str], column: int | None) -> str:
 
 
 def _build(header: list[str], row: list[str], id_column: int | None) -> Built:
-    if len(row) != len(header):
-        raise RecordError(f"{len(header)} columns in the header but {len(row)} in the row")
-    for name, cell in zip(header, row, strict=True):
-        if any("\udc80" <= character <= "\udcff" for character in cell):
-            raise RecordError("the text is not UTF-8; convert the file", field=name)
-    cells = {name: cell for name, cell in zip(header, row, strict=True) if name}
+    cells = cells_of(header, row)
     lowered = {name.lower(): name for name in cells}
     skipped = {header[id_column]} if id_column is not None else set[str]()
     skipped |= {lowered[column] for column in _STRUCTURE_COLUMNS if column in lowered}

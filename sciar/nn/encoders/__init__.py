@@ -1,0 +1,1 @@
+"""Encoders whose outputs become payloads of a sequence; they know ids, not what these mean."""

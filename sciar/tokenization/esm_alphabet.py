@@ -1,0 +1,29 @@
+"""The 33 tokens of ESM-2's encoder, and proteins as their ids."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from sciar.records import Protein
+
+TOKENS = (
+    *("<cls>", "<pad>", "<eos>", "<unk>"),
+    *"LAGVSERTIDPKQNFYMHWCXBUZO.-",
+    *("<null_1>", "<mask>"),
+)
+_ID = {token: i for i, token in enumerate(TOKENS)}
+CLS, PAD, EOS, MASK = (_ID[token] for token in ("<cls>", "<pad>", "<eos>", "<mask>"))
+
+
+def encoder_ids(protein: Protein) -> np.ndarray:
+    """(N,) int64 ids: ``<cls> A ... <eos>``, then ``B ... <eos>`` for a pair."""
+    ids = [CLS]
+    for chain in protein.chains:
+        ids += [*(_ID[letter] for letter in chain), EOS]
+    return np.array(ids, dtype=np.int64)
+
+
+def residue_rows(protein: Protein) -> np.ndarray:
+    """(L,) rows of the encoder's output that belong to the residues, chain after chain."""
+    ids = encoder_ids(protein)
+    return np.flatnonzero((ids != CLS) & (ids != EOS))
