@@ -24,6 +24,8 @@ from sciar.nn.streams import derive, normal, uniform
 from sciar.tokenization.vocabulary import SlotKind
 
 STEPS = 1000
+FAINTEST = -5.1
+"""Log of signal over noise at which the samplers begin, as UniGenX clips it for its DPM-Solver."""
 
 
 @cache
@@ -88,6 +90,9 @@ class DiffusionHead(Head):
         copies: independent times per slot in training.
         learned_variance: predict an interpolation of the log-variance too.
         steps: default number of sampling steps.
+        whole_schedule: DDPM begins at the last of the 1000 steps, as in the original, where the
+            signal is so faint (5e-5) that a small error of the predicted noise is a huge one of the
+            start. By default it begins at the log-SNR where DPM-Solver++ does.
     """
 
     alpha_bar: Tensor
@@ -101,9 +106,11 @@ class DiffusionHead(Head):
         copies: int = 4,
         learned_variance: bool = True,
         steps: int = 200,
+        whole_schedule: bool = False,
     ) -> None:
         super().__init__(slot, condition)
         self.copies, self.steps, self.learned_variance = copies, steps, learned_variance
+        self.whole_schedule = whole_schedule
         outputs = slot.width * (2 if learned_variance else 1)
         self.net = MARNet(slot.width, condition, hidden, depth, outputs)
         self.register_buffer("alpha_bar", torch.tensor(cosine_alpha_bar()), persistent=False)
@@ -168,8 +175,10 @@ class DiffusionHead(Head):
         raise UsageError(f"diffusion sampler {settings.method!r} is neither 'ddpm' nor 'dpm'")
 
     def _ddpm(self, projected: Tensor, keys: Tensor, settings: SamplerSettings) -> Tensor:
-        steps = min(settings.steps or self.steps, STEPS)
-        index = torch.linspace(0, STEPS - 1, steps).round().long().to(keys.device)
+        lambdas = 0.5 * torch.log(self.alpha_bar / (1 - self.alpha_bar))
+        last = STEPS - 1 if self.whole_schedule else int((lambdas >= FAINTEST).sum()) - 1
+        steps = min(settings.steps or self.steps, last + 1)
+        index = torch.linspace(0, last, steps).round().long().to(keys.device)
         tables = _Posterior(self.alpha_bar[index])
         x = normal(keys, self.slot.width)
         for i in range(steps - 1, -1, -1):
@@ -193,7 +202,7 @@ class DiffusionHead(Head):
         signal = self.alpha_bar.sqrt()
         noise = (1 - self.alpha_bar).sqrt()
         lam = torch.log(signal / noise)
-        targets = torch.linspace(float(lam[-1].clamp_min(-5.1)), float(lam[0]), steps + 1)
+        targets = torch.linspace(float(lam[-1].clamp_min(FAINTEST)), float(lam[0]), steps + 1)
         nearest = torch.stack([(lam.cpu() - v).abs().argmin() for v in targets])
         # The table is coarse where there is little noise: a level must not be visited twice.
         index = nearest.unique_consecutive().to(keys.device)
