@@ -229,6 +229,26 @@ def _why_no_residue(letter: str, position: int) -> str:
     return f"{where} is no residue; known are {RESIDUES}"
 
 
+@dataclass(frozen=True)
+class Annotation:
+    """A question about a protein with its answer: what a model of answers is trained on.
+
+    Attributes:
+        protein: the sequence, or the pair.
+        task: name of the question.
+        value: the answer, as the task's type of answer has it.
+        mask: one letter a residue, ``1`` where the label counts; empty: everywhere.
+    """
+
+    protein: Protein
+    task: str
+    value: Any
+    mask: str = ""
+
+    def __len__(self) -> int:
+        return len(self.protein)
+
+
 Structure = Crystal | Molecule
 
 

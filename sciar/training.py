@@ -16,16 +16,20 @@ import torch
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from jsonargparse import set_parsing_settings
 from lightning.pytorch.utilities import rank_zero_only
 
 from sciar.datasets.datamodule import StructureData
 from sciar.datasets.files import write_json
 from sciar.errors import UsageError
 from sciar.folder import ModelFolder, save_folder
+from sciar.objectives.next_token import NextTokenObjective
 from sciar.tasks.autoregressive import AutoregressiveTask
 from sciar.tasks.precision import FULL, HALF, fitting_precision
 from sciar.tasks.sharding import STRATEGY, sharded, whole_model
 
+# A recipe may name another objective by its class path, or give the options of the usual one.
+set_parsing_settings(subclasses_enabled=[NextTokenObjective])
 COMMANDS = ("fit", "validate", "test", "predict")
 _NOISE = (
     # We pass the arguments on purpose: recipe names have become paths.

@@ -34,6 +34,7 @@ class AutoregressiveTask(L.LightningModule):
         objective: loss weights and input noise.
         lr: peak learning rate.
         head_lr: peak learning rate of the payload heads (default: ``lr``).
+        input_lr: that of pretrained encoders among the input modules (default: a tenth of ``lr``).
         weight_decay: of matrices; vectors and embeddings have none.
         betas: of AdamW.
         warmup: steps of linear warm-up.
@@ -52,6 +53,7 @@ class AutoregressiveTask(L.LightningModule):
         objective: NextTokenObjective | None = None,
         lr: float = 1e-3,
         head_lr: float | None = None,
+        input_lr: float | None = None,
         weight_decay: float = 0.01,
         betas: tuple[float, float] = (0.9, 0.98),
         warmup: int = 200,
@@ -63,6 +65,7 @@ class AutoregressiveTask(L.LightningModule):
         super().__init__()
         self.tokenizer, self.objective = tokenizer, objective or NextTokenObjective()
         self.lr, self.head_lr, self.weight_decay = lr, head_lr or lr, weight_decay
+        self.input_lr = lr / 10 if input_lr is None else input_lr
         self.betas, self.warmup, self.final_lr = betas, warmup, final_lr
         self.matmul_precision, self.seed = matmul_precision, seed
         with torch.random.fork_rng():
@@ -155,17 +158,22 @@ class AutoregressiveTask(L.LightningModule):
         }
 
     def _groups(self) -> list[dict[str, Any]]:
-        groups: dict[tuple[bool, bool], list[Tensor]] = {}
+        groups: dict[tuple[bool, str], list[Tensor]] = {}
+        rates = {"": self.lr, "head": self.head_lr, "encoder": self.input_lr}
         for name, parameter in self.model.named_parameters():
-            decays = parameter.ndim >= 2 and "embedding" not in name
-            groups.setdefault((decays, name.startswith("heads.")), []).append(parameter)
+            if not parameter.requires_grad:
+                continue
+            encoder = ".encoder." in name
+            decays = parameter.ndim >= 2 and (encoder or "embedding" not in name)
+            part = "head" if name.startswith("heads.") else "encoder" if encoder else ""
+            groups.setdefault((decays, part), []).append(parameter)
         return [
             {
                 "params": parameters,
                 "weight_decay": self.weight_decay if decays else 0.0,
-                "lr": self.head_lr if head else self.lr,
+                "lr": rates[part],
             }
-            for (decays, head), parameters in groups.items()
+            for (decays, part), parameters in groups.items()
         ]
 
     def _can_fuse(self) -> bool:

@@ -66,6 +66,14 @@ class LayoutTokenizer(ABC):
         """Constructor arguments beside the vocabulary, in plain types."""
         return {}
 
+    def group(self, structure: Structure) -> str:
+        """Name of what batches are mixed from and losses averaged over; by default all is one."""
+        return ""
+
+    def group_weight(self, group: str) -> float:
+        """Factor of a group's share of the batches."""
+        return 1.0
+
     def size(self, structure: Structure) -> int:
         """Atoms that count against :attr:`max_atoms`."""
         return len(structure)

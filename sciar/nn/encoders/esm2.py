@@ -146,18 +146,25 @@ def buckets(lengths: Sequence[int], budget: int) -> Iterator[list[int]]:
         yield batch
 
 
-@torch.no_grad()
-def embed_all(encoder: Esm2, sequences: Sequence[Tensor], budget: int = 16_384) -> list[Tensor]:
+def embed_all(
+    encoder: Esm2, sequences: Sequence[Tensor], budget: int = 16_384, *, gradients: bool = False
+) -> list[Tensor]:
     """Encode sequences of different lengths; the results come in the order of the input.
 
     Args:
         encoder: the encoder; it runs as it is, in training or evaluation mode.
         sequences: (N_i,) token ids each.
         budget: most tokens in a batch, padding included.
+        gradients: whether gradients flow into the encoder.
 
     Returns:
         (N_i, D) vectors each, on the encoder's device.
     """
+    with torch.set_grad_enabled(gradients):
+        return _embed_all(encoder, sequences, budget)
+
+
+def _embed_all(encoder: Esm2, sequences: Sequence[Tensor], budget: int) -> list[Tensor]:
     device = encoder.embed.weight.device
     found: dict[int, Tensor] = {}
     for batch in buckets([len(s) for s in sequences], budget):
