@@ -9,6 +9,8 @@ from typing import Any
 import torch
 
 from sciar import zoo
+from sciar.api.annotate import Annotator, Asked
+from sciar.api.predictions import Prediction
 from sciar.api.prompts import Composition, Prompt, Wish
 from sciar.api.samples import FAILED, Sample
 from sciar.datasets.readers import RecordFailure
@@ -18,7 +20,7 @@ from sciar.generation.engine import Engine, Job
 from sciar.generation.samples import RawSample, judge
 from sciar.generation.settings import GenerationSettings
 from sciar.model import AutoregressiveModel
-from sciar.records import Record
+from sciar.records import Protein, ProteinRecord, Record
 from sciar.tokenization.base import LayoutTokenizer
 
 
@@ -161,6 +163,27 @@ class Model:
         settings = GenerationSettings.of(self._content.sampling, **given, **options)
         wish = Wish(composition, compositions, elements, max_atoms, smiles, records, kind)
         return Samples(self, wish.prompts(self.tokenizer), n, settings)
+
+    def predict(
+        self,
+        records: Asked | Iterable[Asked],
+        tasks: Sequence[str] | None = None,
+        **options: Any,
+    ) -> list[Prediction]:
+        """Answers to questions about proteins: one prediction for each record and task, in order.
+
+        Args:
+            records: a protein, a record of one, or a sequence as text; or several of them. Failures
+                of a reader become failed predictions.
+            tasks: names of tasks; default: all of the model.
+            options: as for :class:`~sciar.api.annotate.Annotator`.
+
+        Raises:
+            UsageError: the model is none of answers, or lacks a task.
+        """
+        one = isinstance(records, (str, Protein, ProteinRecord, RecordFailure))
+        several = [records] if one else records
+        return list(Annotator(self, tasks, **options).stream(several))  # type: ignore[arg-type]
 
 
 class Samples(Iterator[Sample]):

@@ -149,6 +149,12 @@ def slots_of_words(pack: Pack, owner: Tensor) -> Tensor:
     return torch.where(words, table[place], none)
 
 
+def slots_of_prompt(pack: Pack, span: slice) -> Tensor:
+    """Positions of the unlabelled slots in one sequence of a pack, which answers are read from."""
+    found = (pack.kinds[span] > 0) & (pack.labels[span] < 0)
+    return found.nonzero().squeeze(1) + span.start
+
+
 def _sums(
     each: Tensor, weight: Tensor, owner: Tensor, count: int
 ) -> tuple[Tensor, Tensor]:

@@ -102,7 +102,8 @@ class AnswerCursor:
                 if may_end:
                     mask = mask.copy()
                     mask[self.end] = True
-                self._expected = Choice(mask)
+                ranked = getattr(self.grammar, "ranked", None)
+                self._expected = Choice(mask, None if ranked is None else ranked())
                 return
             if not len(choices) and not may_end:
                 self.failure = f"no token can follow in an answer of task {self.task.name}"

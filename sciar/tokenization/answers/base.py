@@ -82,6 +82,11 @@ class AnswerCodec(ABC):
     def max_tokens(self, protein: Protein) -> int:
         """Length of the longest answer, without prompt and end."""
 
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """A vocabulary of the codec's own tokens."""
+        return self._own
+
     @cached_property
     def _own(self) -> Vocabulary:
         return Vocabulary(self.names)
