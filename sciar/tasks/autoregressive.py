@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from sciar.errors import ModelError
 from sciar.folder import copy_weights, load_folder
 from sciar.model import AutoregressiveModel, ModelConfig
 from sciar.objectives.next_token import NextTokenObjective
+from sciar.tasks.schedule import warmup_cosine
 from sciar.tokenization.base import LayoutTokenizer
 from sciar.tokenization.packing import Pack
 
@@ -146,19 +146,8 @@ class AutoregressiveTask(L.LightningModule):
         optimizer = torch.optim.AdamW(
             self._groups(), lr=self.lr, betas=self.betas, fused=self._can_fuse()
         )
-        total = max(1, int(self.trainer.estimated_stepping_batches))
-
-        def factor(step: int) -> float:
-            if step < self.warmup:
-                return (step + 1) / self.warmup
-            done = min(1.0, (step - self.warmup) / max(1, total - self.warmup))
-            return self.final_lr + (1 - self.final_lr) * 0.5 * (1 + math.cos(math.pi * done))
-
-        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
-        return {
-            "optimizer": optimizer,
-            "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
-        }
+        steps = self.trainer.estimated_stepping_batches
+        return warmup_cosine(optimizer, steps, self.warmup, self.final_lr)
 
     def _groups(self) -> list[dict[str, Any]]:
         groups: dict[tuple[bool, str], list[Tensor]] = {}
