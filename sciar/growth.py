@@ -69,9 +69,7 @@ _GROWING = (
 )  # fmt: skip
 
 
-def _beginnings(
-    rows: Tensor, old: tuple[str, ...], new: tuple[str, ...], before: int
-) -> Tensor:
+def _beginnings(rows: Tensor, old: tuple[str, ...], new: tuple[str, ...], before: int) -> Tensor:
     """(new symbols, width) mean of the old rows of each new symbol's family, or zero."""
     members: dict[str, list[int]] = {}
     for i, name in enumerate(old):

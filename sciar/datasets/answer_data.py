@@ -1,4 +1,4 @@
-"""From labelled proteins to packs of questions with their answers: the data of Prot2Token models."""
+"""From labelled proteins to packs of questions with answers: the data of Prot2Token models."""
 
 from __future__ import annotations
 
@@ -137,7 +137,9 @@ class AnswerData(StructureData):
             # By the id alone, so that a protein is asked the same in every run and process.
             digest = hashlib.sha256(f"{self.seed} {record.id}".encode()).digest()
             rng = np.random.default_rng(int.from_bytes(digest[:8], "little"))
-            for task in (self.derived[i] for i in rng.permutation(len(self.derived))[: self.auxiliary]):
+            for task in (
+                self.derived[i] for i in rng.permutation(len(self.derived))[: self.auxiliary]
+            ):
                 limit = getattr(task.codec, "max_length", len(record.protein))
                 if len(record.protein) <= limit and (given := task.derive(record.protein)):
                     yield task, given

@@ -74,7 +74,9 @@ class ProteinTokenizer(LayoutTokenizer):
             raise UsageError("a protein tokenizer needs at least one task")
         self.max_atoms = max_length
         self.vocabulary = vocabulary or self.tasks.vocabulary(old)
-        missing = [name for task in self.tasks for name in task.names if name not in self.vocabulary]
+        missing = [
+            name for task in self.tasks for name in task.names if name not in self.vocabulary
+        ]
         if missing:
             raise UsageError(f"the stored vocabulary lacks the token {missing[0]}")
         self.layout = Layout(
@@ -99,7 +101,9 @@ class ProteinTokenizer(LayoutTokenizer):
 
     # -- examples --------------------------------------------------------------------------------
 
-    def encode(self, structure: Any, *, augment: np.random.Generator | None = None) -> TokenSequence:
+    def encode(
+        self, structure: Any, *, augment: np.random.Generator | None = None
+    ) -> TokenSequence:
         """Annotation -> sequence; the loss weights of an answer sum to the weight of its task.
 
         A token that the grammar forces carries no loss: it is never sampled either.
@@ -193,7 +197,8 @@ class ProteinTokenizer(LayoutTokenizer):
         if mask:
             if len(mask) != len(protein.sequence):
                 raise RecordError(
-                    f"task {task.name}: {len(mask)} letters of the mask for {len(protein)} residues",
+                    f"task {task.name}: {len(mask)} letters of the mask for "
+                    f"{len(protein)} residues",
                     field=task.mask,
                 )
             weights[: len(mask)] *= np.array([letter == "1" for letter in mask])

@@ -86,9 +86,11 @@ class ResidueEncoder(nn.Module):
                 block.requires_grad_(True)
 
     def options(self) -> dict[str, Any]:
-        """Arguments that make the same module without its pretrained weights, for the model folder."""
+        """Arguments that make the same module without pretrained weights; for the folder."""
         config = asdict(self.encoder.config)
-        sizes = {n: config[n] for n in ("layers", "width", "heads", "feed_forward", "token_dropout")}
+        sizes = {
+            n: config[n] for n in ("layers", "width", "heads", "feed_forward", "token_dropout")
+        }
         return {**sizes, "train": self.mode, "blocks": self.blocks, "window": self.window}
 
     def at(self, inputs: Inputs, where: Tensor) -> Tensor:

@@ -30,7 +30,13 @@ def test_one_row_for_each_record_and_task_in_order() -> None:
     records = [ProteinRecord("a", protein(9)), failure, "MKV*", "MK1", protein(4, pair=True)]
     found = MODEL.predict(records, NAMES)
     assert [p.task for p in found] == list(NAMES) * 5
-    assert [p.id for p in found[:: len(NAMES)]] == ["a", "bad", "protein_2", "protein_3", "protein_4"]
+    assert [p.id for p in found[:: len(NAMES)]] == [
+        "a",
+        "bad",
+        "protein_2",
+        "protein_3",
+        "protein_4",
+    ]
     status = {p.id + p.task: p for p in found}
     assert status["aplace"].ok and not status["atouching"].ok
     assert "2 sequence(s) are needed and 1 given" in status["atouching"].message
@@ -84,9 +90,7 @@ def test_the_mean_of_digits_is_that_of_their_distribution() -> None:
 
 
 def test_a_lower_threshold_takes_more() -> None:
-    few, many = (
-        MODEL.predict([protein(40)], ["sites"], threshold=t)[0].value for t in (0.9, 0.02)
-    )
+    few, many = (MODEL.predict([protein(40)], ["sites"], threshold=t)[0].value for t in (0.9, 0.02))
     assert len(many) > len(few)
 
 

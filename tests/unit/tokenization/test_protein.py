@@ -133,7 +133,11 @@ def test_a_question_about_the_beginning_reads_no_more() -> None:
 @pytest.mark.parametrize(
     ("wanted", "error", "message"),
     [
-        ({"sequence": "MKV", "task": "nothing"}, UsageError, "unknown task 'nothing'; known: place"),
+        (
+            {"sequence": "MKV", "task": "nothing"},
+            UsageError,
+            "unknown task 'nothing'; known: place",
+        ),
         ({"sequence": "MKV"}, UsageError, "give task"),
         ({"sequence": "MKV", "task": "place", "n": 3}, UsageError, "drop n"),
         ({"sequence": "MK1", "task": "place"}, RecordError, "'1' at position 3"),

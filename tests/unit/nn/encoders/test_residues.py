@@ -56,7 +56,9 @@ def test_packing_and_order_change_nothing() -> None:
 def test_equal_proteins_are_encoded_once(monkeypatch: pytest.MonkeyPatch) -> None:
     made, seen = module(), []
     original = made.encode
-    monkeypatch.setattr(made, "encode", lambda pieces: (seen.append(len(pieces)), original(pieces))[1])
+    monkeypatch.setattr(
+        made, "encode", lambda pieces: (seen.append(len(pieces)), original(pieces))[1]
+    )
     read(made, packed(protein(9), protein(9), protein(4)))
     assert seen == [2]
 
