@@ -235,9 +235,10 @@ def _given(arguments: Sequence[str]) -> Iterator[tuple[str, str]]:
 class TrainingCLI(LightningCLI):
     """LightningCLI of SciAR.
 
-    The data decides what only they know (a fitted tokenizer, hence the vocabulary); bf16 in a recipe holds where
-    the machine has it. Loggers (CSV and TensorBoard unless the recipe or command names others) and
-    checkpoints go to ``trainer.default_root_dir``, so that this one option moves a whole run.
+    The data decides what only they know (a fitted tokenizer, hence the vocabulary); bf16 in a
+    recipe holds where the machine has it. Loggers (CSV and TensorBoard unless the recipe or command
+    names others) and checkpoints go to ``trainer.default_root_dir``, so that this one option moves
+    a whole run.
     """
 
     def __init__(
