@@ -99,7 +99,7 @@ class AnswerData(StructureData):
         most = self.limit if split == "train" else self.val_limit if split == "val" else None
         most = self.limit if most is None else most
         for source in self.answer_sources:
-            proteins = list(self._proteins(source, split))
+            proteins = list(self.proteins(source, split))
             if source.limit is not None and len(proteins) > source.limit:
                 spread = np.linspace(0, len(proteins) - 1, source.limit).round().astype(int)
                 proteins = [proteins[i] for i in spread]
@@ -114,7 +114,8 @@ class AnswerData(StructureData):
             raise UsageError(f"{split}: no example in {names}; are the labels' fields right?")
         return found
 
-    def _proteins(self, source: Source, split: str) -> Iterator[ProteinRecord]:
+    def proteins(self, source: Source, split: str) -> Iterator[ProteinRecord]:
+        """The proteins of one source in a split, with all their labels."""
         path = Path(source.data)
         if path.exists():
             label = source.split or "split"

@@ -7,8 +7,10 @@ batch.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -72,6 +74,38 @@ def answer(
         payload = tuple(sequence.values[cut][sequence.kinds[cut] > 0, 0].tolist())
         found[drawn.job.index] = Answered(tokens, payload, drawn.steps, drawn.failure)
     return [found[i] for i in range(len(requests))]
+
+
+def frequencies(
+    model: AutoregressiveModel,
+    tokenizer: ProteinTokenizer,
+    requests: Sequence[Request],
+    samples: int,
+    seed: int = 0,
+) -> list[dict[Any, float]]:
+    """How often each member of a set-valued answer occurs among sampled answers, by request.
+
+    The samples of a request share the reading of its prompt, and depend on the seed and the id of
+    the request alone, not on the others.
+    """
+    settings = GenerationSettings(temperature=1.0, seed=seed, batch_size=4 * samples)
+    settings = replace(settings, max_tokens=1 << 20)
+    jobs = []
+    for i, request in enumerate(requests):
+        digest = hashlib.sha256(request.id.encode()).digest()
+        first = int.from_bytes(digest[:5], "little") * samples
+        jobs += [(i, Job(request, first + k)) for k in range(samples)]
+    owner = {id(job): i for i, job in jobs}
+    counts: list[dict[Any, float]] = [{} for _ in requests]
+    for drawn in Engine(model, tokenizer, settings).run([job for _, job in jobs]):
+        request = drawn.job.request
+        task, protein = request.constraints["task"], request.constraints["protein"]
+        names = [tokenizer.vocabulary.names[i] for i in drawn.sequence.ids]
+        tokens = names[drawn.sequence.context : -1]
+        own = counts[owner[id(drawn.job)]]
+        for member in task.decode(tokens, protein):
+            own[member] = own.get(member, 0.0) + 1.0 / samples
+    return [{m: min(1.0, f) for m, f in own.items()} for own in counts]
 
 
 def _is_quick(request: Request, at_once: bool) -> bool:
