@@ -6,15 +6,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from answer_models import TASKS, model_of, protein
+from answer_models import TASKS, model_of, network, protein
 
 import sciar
 from sciar.api.annotate import Annotator
+from sciar.api.model import Model
 from sciar.api.predictions import Prediction
 from sciar.api.windows import windows
 from sciar.datasets.readers import RecordFailure
 from sciar.errors import RecordError, UsageError
+from sciar.folder import ModelFolder
+from sciar.model import AutoregressiveModel, ModelConfig
+from sciar.nn.decoder import DecoderConfig
 from sciar.records import Protein, ProteinRecord
+from sciar.tokenization.crystal import CrystalTokenizer
 from sciar.tokenization.protein import ProteinTokenizer
 
 NAMES = ("place", "places", "states", "sites", "heat", "amount", "cut", "enzyme", "touching")
@@ -77,11 +82,6 @@ def test_confidence_is_the_probability_of_the_answer() -> None:
 def test_the_mean_of_digits_is_that_of_their_distribution() -> None:
     """Against all numbers of one decimal, whose probabilities the decisions give."""
     tasks = {"heat": {"type": "digits", "low": 0, "high": 1, "decimals": 1, "scaled": False}}
-    from answer_models import network
-
-    from sciar.api.model import Model
-    from sciar.folder import ModelFolder
-
     tokens = ProteinTokenizer(tasks, max_length=64)
     model = Model(ModelFolder("d", network(tokens), tokens, {}, {}, ""))
     (p,) = model.predict([protein(5)], scores=True)
@@ -107,11 +107,6 @@ def test_long_proteins_are_read_in_windows() -> None:
     tasks = {name: {**TASKS[name]} for name in ("states", "place", "sites", "heat", "cut")}
     for name in ("states", "sites", "cut"):
         tasks[name]["max_length"] = 20
-    from answer_models import network
-
-    from sciar.api.model import Model
-    from sciar.folder import ModelFolder
-
     tokens = ProteinTokenizer(tasks, max_length=20)
     model = Model(ModelFolder("w", network(tokens), tokens, {}, {}, ""))
     long = protein(50)
@@ -143,7 +138,10 @@ def test_unknown_tasks_and_other_models_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="asked nothing"):
         MODEL.predict(["MKV"], [])
     with pytest.raises(UsageError, match="answers no questions"):
-        sciar.load("perov5-csp").predict(["MKV"])
+        crystals = CrystalTokenizer("csp", 6)
+        config = ModelConfig(decoder=DecoderConfig(layers=1, hidden=16, heads=2))
+        made = AutoregressiveModel(crystals.vocabulary, 0, config)
+        Model(ModelFolder("c", made, crystals, {}, {}, "")).predict(["MKV"])
 
 
 def test_a_stored_model_answers_alike(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,11 +12,13 @@ from answer_models import PAIRS, TASKS, network, protein, tokenizer
 
 from sciar.generation.answers import Answered, answer
 from sciar.generation.settings import GenerationSettings
+from sciar.heads.base import SamplerSettings
 from sciar.tokenization.packing import pack
 
 TOKENS = tokenizer()
 MODEL = network(TOKENS)
-GREEDY = GenerationSettings(temperature=0.0, threshold=0.5, max_tokens=1 << 20)
+COLD = SamplerSettings(temperature=0.0)
+GREEDY = GenerationSettings(temperature=0.0, threshold=0.5, payload=COLD, max_tokens=1 << 20)
 
 
 def asked(name: str, length: int, seed: int = 0) -> object:
@@ -51,7 +54,7 @@ def test_an_untrained_model_answers_about_the_longest_sequence() -> None:
 def test_answers_do_not_depend_on_their_company() -> None:
     requests = [asked(name, length) for name in TASKS for length in (3, 20)]
     together = answer(MODEL, TOKENS, requests, GREEDY)
-    few = GenerationSettings(temperature=0.0, threshold=0.5, batch_size=3)
+    few = replace(GREEDY, batch_size=3)
     for again in (
         answer(MODEL, TOKENS, requests[::-1], GREEDY)[::-1],
         answer(MODEL, TOKENS, requests, few),

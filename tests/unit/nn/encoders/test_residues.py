@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import torch
 from answer_models import network, protein, tokenizer
@@ -94,15 +96,50 @@ def test_what_is_frozen_has_no_gradient() -> None:
         assert made.project.weight.grad is not None
 
 
-def test_options_make_the_same_module_again() -> None:
-    made = module(train="last", blocks=2, window=50)
+def test_adapters_are_trained_alone() -> None:
+    made = module(train="lora", rank=2)
+    plain = module()
+    batch = packed(protein(9))
+    torch.testing.assert_close(read(made, batch), read(plain, batch))  # they begin at zero
+    read(made, batch).sum().backward()
+    names = {n.rpartition(".")[2] for n, p in made.encoder.named_parameters() if p.grad is not None}
+    assert names == {"up", "down"}
+
+
+@pytest.mark.parametrize("options", [{"train": "frozen"}, {"train": "last", "blocks": 1}])
+def test_a_protein_is_read_once_with_a_store(options: dict[str, object], tmp_path: Path) -> None:
+    plain, made = module(**options), module(**options, cache=str(tmp_path))
+    batch = packed(protein(9), protein(30, 1))
+    for _ in range(2):
+        torch.testing.assert_close(read(made, batch), read(plain, batch), atol=2e-3, rtol=2e-3)
+    assert made._store is not None and (made._store.hits, made._store.misses) == (2, 2)
+    assert "cache" not in made.options()
+    read(made, batch).sum().backward()
+    trained = {n.split(".")[0] for n, p in made.encoder.named_parameters() if p.grad is not None}
+    assert trained == ({"layers", "norm"} if "blocks" in options else set())
+
+
+def test_sequences_with_hidden_residues_are_not_kept(tmp_path: Path) -> None:
+    made = module(cache=str(tmp_path))
+    batch = packed(protein(9))
+    batch.values[3, 0] = 32
+    read(made, batch)
+    assert made._store is not None and made._store.misses == 0
+
+
+@pytest.mark.parametrize("options", [{"train": "last", "blocks": 2, "window": 50},
+                                     {"train": "lora", "rank": 3}])  # fmt: skip
+def test_options_make_the_same_module_again(options: dict[str, object]) -> None:
+    made = module(**options)
     again = ResidueEncoder(SLOT, 12, **made.options())
     again.load_state_dict(made.state_dict())
     batch = packed(protein(9))
-    torch.testing.assert_close(read(made, batch), read(again, batch))
+    torch.testing.assert_close(read(made.eval(), batch), read(again.eval(), batch))
 
 
 def test_impossible_options_are_refused() -> None:
+    with pytest.raises(UsageError, match="not kept"):
+        module(train="all", cache="x")
     for options in ({"train": "some"}, {"train": "last"}, {"blocks": 1}, {"window": 1}):
         with pytest.raises(UsageError, match="<residue>"):
             module(**options)
