@@ -93,8 +93,10 @@ def test_temperature_is_fitted_to_the_right_answers() -> None:
         records.append(ProteinRecord(str(i), proteins[i], {"place": names[drawn]}))
     found = calibrate(MODEL, "place", records)
     assert found["temperature"] == pytest.approx(1, abs=0.25)
-    certain = [ProteinRecord(r.id, r.protein, {"place": p.value})
-               for r, p in zip(records, MODEL.predict(proteins, ["place"]), strict=True)]  # fmt: skip
+    own = MODEL.predict(proteins, ["place"])
+    certain = [
+        ProteinRecord(r.id, r.protein, {"place": p.value}) for r, p in zip(records, own, strict=True)
+    ]
     assert calibrate(MODEL, "place", certain)["temperature"] < 0.2
 
 
