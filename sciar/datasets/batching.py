@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
-from sciar.datasets.tokens import TokenCache
 from sciar.errors import UsageError
-from sciar.tokenization.packing import Pack
 
 _BUCKET = 32
 
@@ -43,6 +41,25 @@ def plan_batches(
     return batches
 
 
+class Packed(Protocol):
+    """Encoded records that a loader can hand out as packs."""
+
+    @property
+    def copies(self) -> int:
+        """Encodings of each record."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def lengths(self, copy: int = 0) -> np.ndarray:
+        """(N,) tokens of each record."""
+        ...
+
+    def pack(self, records: np.ndarray, copy: int = 0) -> Any:
+        """The given records as one pack."""
+        ...
+
+
 class PackedLoader:
     """Iterates packs of a token cache; its state says which batch comes next.
 
@@ -61,7 +78,7 @@ class PackedLoader:
 
     def __init__(
         self,
-        cache: TokenCache,
+        cache: Packed,
         budget: int,
         seed: int = 0,
         rank: int = 0,
@@ -91,7 +108,7 @@ class PackedLoader:
     def __len__(self) -> int:
         return self._length
 
-    def __iter__(self) -> Iterator[Pack]:
+    def __iter__(self) -> Iterator[Any]:
         if not self.shuffle:
             yield from (self._pack(0, batch) for batch in range(len(self)))
             return
@@ -102,7 +119,7 @@ class PackedLoader:
             self.epoch, self.batch = (epoch + 1, 0) if last else (epoch, batch + 1)
             yield self._pack(epoch, batch)
 
-    def _pack(self, epoch: int, batch: int) -> Pack:
+    def _pack(self, epoch: int, batch: int) -> Any:
         records = self.batches(epoch)[batch][self.rank :: self.world]
         return self.cache.pack(records, self._copy(epoch))
 

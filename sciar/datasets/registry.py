@@ -173,7 +173,8 @@ def _plain(name: str) -> str:
     return name.lower().replace("-", "_")
 
 
-def _roots() -> Iterator[Path]:
+def data_roots() -> Iterator[Path]:
+    """Folders that may hold data, in the order in which they are looked at."""
     if os.environ.get("SCIAR_DATA"):
         yield Path(os.environ["SCIAR_DATA"]).expanduser()
     here = Path.cwd()
@@ -186,7 +187,7 @@ def _folders(dataset: DataSet) -> Iterator[Path]:
     if dataset.name.startswith("sample-"):
         yield _PACKAGE / "data"
         return
-    yield from (root / dataset.kind / dataset.name for root in _roots())
+    yield from (root / dataset.kind / dataset.name for root in data_roots())
 
 
 def _splits(dataset: DataSet, folder: Path) -> dict[str, Path]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ from sciar.errors import ModelError
 from sciar.folder import copy_weights, load_folder
 from sciar.model import AutoregressiveModel, ModelConfig
 from sciar.objectives.next_token import NextTokenObjective
+from sciar.tasks.schedule import warmup_cosine
 from sciar.tokenization.base import LayoutTokenizer
 from sciar.tokenization.packing import Pack
 
@@ -34,6 +34,7 @@ class AutoregressiveTask(L.LightningModule):
         objective: loss weights and input noise.
         lr: peak learning rate.
         head_lr: peak learning rate of the payload heads (default: ``lr``).
+        input_lr: that of pretrained encoders among the input modules (default: a tenth of ``lr``).
         weight_decay: of matrices; vectors and embeddings have none.
         betas: of AdamW.
         warmup: steps of linear warm-up.
@@ -52,6 +53,7 @@ class AutoregressiveTask(L.LightningModule):
         objective: NextTokenObjective | None = None,
         lr: float = 1e-3,
         head_lr: float | None = None,
+        input_lr: float | None = None,
         weight_decay: float = 0.01,
         betas: tuple[float, float] = (0.9, 0.98),
         warmup: int = 200,
@@ -63,12 +65,16 @@ class AutoregressiveTask(L.LightningModule):
         super().__init__()
         self.tokenizer, self.objective = tokenizer, objective or NextTokenObjective()
         self.lr, self.head_lr, self.weight_decay = lr, head_lr or lr, weight_decay
+        self.input_lr = lr / 10 if input_lr is None else input_lr
         self.betas, self.warmup, self.final_lr = betas, warmup, final_lr
         self.matmul_precision, self.seed = matmul_precision, seed
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             self.model = AutoregressiveModel(
-                tokenizer.vocabulary, tokenizer.layout.references, model
+                tokenizer.vocabulary,
+                tokenizer.layout.references,
+                model,
+                tokenizer.layout.relations,
             )
         if init_from:
             copy_weights(load_folder(Path(init_from)), self.model)
@@ -140,32 +146,26 @@ class AutoregressiveTask(L.LightningModule):
         optimizer = torch.optim.AdamW(
             self._groups(), lr=self.lr, betas=self.betas, fused=self._can_fuse()
         )
-        total = max(1, int(self.trainer.estimated_stepping_batches))
-
-        def factor(step: int) -> float:
-            if step < self.warmup:
-                return (step + 1) / self.warmup
-            done = min(1.0, (step - self.warmup) / max(1, total - self.warmup))
-            return self.final_lr + (1 - self.final_lr) * 0.5 * (1 + math.cos(math.pi * done))
-
-        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
-        return {
-            "optimizer": optimizer,
-            "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
-        }
+        steps = self.trainer.estimated_stepping_batches
+        return warmup_cosine(optimizer, steps, self.warmup, self.final_lr)
 
     def _groups(self) -> list[dict[str, Any]]:
-        groups: dict[tuple[bool, bool], list[Tensor]] = {}
+        groups: dict[tuple[bool, str], list[Tensor]] = {}
+        rates = {"": self.lr, "head": self.head_lr, "encoder": self.input_lr}
         for name, parameter in self.model.named_parameters():
-            decays = parameter.ndim >= 2 and "embedding" not in name
-            groups.setdefault((decays, name.startswith("heads.")), []).append(parameter)
+            if not parameter.requires_grad:
+                continue
+            encoder = ".encoder." in name
+            decays = parameter.ndim >= 2 and (encoder or "embedding" not in name)
+            part = "head" if name.startswith("heads.") else "encoder" if encoder else ""
+            groups.setdefault((decays, part), []).append(parameter)
         return [
             {
                 "params": parameters,
                 "weight_decay": self.weight_decay if decays else 0.0,
-                "lr": self.head_lr if head else self.lr,
+                "lr": rates[part],
             }
-            for (decays, head), parameters in groups.items()
+            for (decays, part), parameters in groups.items()
         ]
 
     def _can_fuse(self) -> bool:
