@@ -84,11 +84,14 @@ def answer_all(
 
 
 def _plan(lengths: Mapping[int, int], budget: Budget) -> list[list[int]]:
-    from sciar.nn.encoders.esm2 import buckets
-
-    positions = list(lengths)
-    planned = buckets([lengths[i] for i in positions], budget.tokens)
-    return [[positions[k] for k in batch] for batch in planned]
+    """Positions in batches of similar length; a record longer than the budget has its own."""
+    planned: list[list[int]] = []
+    for position in sorted(lengths, key=lambda i: (lengths[i], i)):
+        if planned and lengths[position] * (len(planned[-1]) + 1) <= budget.tokens:
+            planned[-1].append(position)
+        else:
+            planned.append([position])
+    return planned
 
 
 def _left(planned: list[list[int]], done: Collection[int]) -> list[list[int]]:

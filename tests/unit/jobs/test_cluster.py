@@ -113,7 +113,7 @@ def test_workers_that_cannot_be_used(address: str, proteins: Path, tmp_path: Pat
 def test_no_cluster(proteins: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = job(proteins, tmp_path / "out", **SIZES)
     monkeypatch.setenv("RAY_raylet_start_wait_time_s", "1")
-    with pytest.raises(UsageError, match="no Ray cluster at '127.0.0.1:1'"):
+    with pytest.raises(UsageError, match="no Ray cluster at '127"):
         on("127.0.0.1:1", made)
 
 
