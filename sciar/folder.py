@@ -132,20 +132,6 @@ def load_folder(folder: Path) -> ModelFolder:
     )
 
 
-def copy_weights(source: ModelFolder, target: AutoregressiveModel) -> None:
-    """Start a new model from the weights of another with the same symbols and sizes.
-
-    Raises:
-        ModelError: other symbols or other sizes.
-    """
-    if source.model.vocabulary.names != target.vocabulary.names:
-        raise ModelError(f"{source.name} has other symbols than the new model; train from scratch")
-    try:
-        target.load_state_dict(source.model.state_dict())
-    except RuntimeError as error:
-        raise ModelError(f"{source.name} has other sizes than the new model ({error})") from error
-
-
 def _read_config(folder: Path) -> dict[str, Any]:
     path = folder / "config.yaml"
     if not path.exists():

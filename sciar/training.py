@@ -22,6 +22,7 @@ from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCL
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
 
+from sciar.datasets.answer_data import AnswerData
 from sciar.datasets.datamodule import StructureData
 from sciar.datasets.files import write_json
 from sciar.datasets.residue_data import ResidueData
@@ -193,6 +194,7 @@ def _background(data: ResidueData) -> list[float]:
 
 KINDS = {
     "structures": Kind(AutoregressiveTask, StructureData, {"model.tokenizer": _fitted_tokenizer}),
+    "answers": Kind(AutoregressiveTask, AnswerData, {"model.tokenizer": _fitted_tokenizer}),
     "masked-residues": Kind(MaskedResidueTask, ResidueData, {"model.background": _background}),
 }
 """Name that a recipe gives as ``task`` -> what is trained; ``structures`` needs no name."""

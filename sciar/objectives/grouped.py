@@ -15,8 +15,8 @@ from torch import Tensor
 from sciar.errors import UsageError
 from sciar.model import AutoregressiveModel
 from sciar.nn.inputs import Inputs
+from sciar.nn.streams import derive, uniform
 from sciar.objectives.next_token import NextTokenObjective, position_keys, select
-from sciar.nn.streams import derive
 from sciar.tokenization.packing import Pack
 from sciar.tokenization.vocabulary import Vocabulary
 
@@ -31,10 +31,15 @@ class GroupedObjective(NextTokenObjective):
         prefix: how the names of the tokens begin that say a sequence's group.
         readout: weight of predicting words at once: a word at the place of a slot of the prompt is
             also predicted from the state of that slot, by the same rows of the output layer. 0: off.
+        hide: share of the payloads that are only read (geometry ``given``) which become ``blank``,
+            chosen anew in every step by record and position; 0.05 in Prot2Token.
+        blank: such a payload; for residues the id of ``<mask>``.
     """
 
     prefix: str = "<task_"
     readout: float = 0.0
+    hide: float = 0.0
+    blank: float = 32.0
 
     def losses(
         self, model: AutoregressiveModel, pack: Pack, salt: int
@@ -45,6 +50,8 @@ class GroupedObjective(NextTokenObjective):
         of the vocabulary has an entry, so that processes agree about them.
         """
         noisy = self._noisy(model, pack, salt) if self.noise > 0 else None
+        if self.hide > 0 and salt >= 0:
+            noisy = self._hidden(model, pack, pack.values if noisy is None else noisy, salt)
         source = self._source(model, pack)
         hidden, inputs = model(pack, noisy)
         weight = torch.where(source >= 0, pack.weights, 0.0)
@@ -104,6 +111,13 @@ class GroupedObjective(NextTokenObjective):
             loss = model.head(number).loss(model.condition(hidden[source[at]], near), target, keys)
             each = each.index_copy(0, at, self.slot_weight * loss)
         return each
+
+    def _hidden(self, model: AutoregressiveModel, pack: Pack, values: Tensor, salt: int) -> Tensor:
+        """Payloads with some of the given ones hidden; validation has negative salts and hides none."""
+        given = [i + 1 for i, s in enumerate(model.vocabulary.slots) if s.geometry == "given"]
+        read = torch.isin(pack.kinds, pack.kinds.new_tensor(given))
+        chance = uniform(derive(position_keys(pack), salt + 17), 1)[:, 0]
+        return torch.where((read & (chance < self.hide))[:, None], self.blank, values)
 
     def _groups(
         self, vocabulary: Vocabulary, pack: Pack, owner: Tensor

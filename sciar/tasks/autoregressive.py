@@ -14,13 +14,16 @@ from torch import Tensor
 from torch.distributed.tensor import DTensor
 
 from sciar.errors import ModelError
-from sciar.folder import copy_weights, load_folder
+from sciar.folder import load_folder
+from sciar.growth import copy_weights
 from sciar.model import AutoregressiveModel, ModelConfig
 from sciar.objectives.next_token import NextTokenObjective
 from sciar.tasks.schedule import warmup_cosine
 from sciar.tokenization.base import LayoutTokenizer
 from sciar.tokenization.packing import Pack
 
+_SHOWN = 6
+"""Most parts of the loss on the progress bar."""
 FORMAT = 1
 """Of checkpoints; counted up when older versions cannot go on from them."""
 
@@ -42,8 +45,8 @@ class AutoregressiveTask(L.LightningModule):
         matmul_precision: ``highest``, ``high`` or ``medium``; the last lets fp32 products run in
             bf16.
         seed: of initial weights and training noise.
-        init_from: model folder to start from (fine-tuning); its vocabulary and sizes must be the
-            same, its statistics may differ.
+        init_from: model folder to start from (fine-tuning); its sizes must be the same, its
+            statistics may differ, and its vocabulary must be the beginning of the new one.
     """
 
     def __init__(
@@ -139,7 +142,8 @@ class AutoregressiveTask(L.LightningModule):
             if weight > 0:
                 mean = (value / weight).detach()
                 name = f"{stage}/{part.strip('<>')}"
-                self.log(name, mean, prog_bar=on_step, batch_size=n, sync_dist=not on_step)
+                shown = on_step and len(losses) <= _SHOWN
+                self.log(name, mean, prog_bar=shown, batch_size=n, sync_dist=not on_step)
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """AdamW with decay on matrices only, warm-up, then a cosine to ``final_lr``."""

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from sciar.errors import UsageError
 from sciar.nn.encoders.esm2 import Esm2, Esm2Config, embed_all
-from sciar.nn.encoders.esm2_weights import load_esm2
+from sciar.nn.encoders.esm2_weights import find_encoder, load_esm2
 from sciar.nn.inputs import Inputs
 from sciar.tokenization.esm_alphabet import CLS, EOS
 from sciar.tokenization.vocabulary import SlotKind
@@ -35,7 +35,7 @@ class ResidueEncoder(nn.Module):
     Args:
         slot: the slot kind; its payload is the id of the residue.
         hidden: width of the decoder.
-        weights: folder or file of a pretrained encoder, whose sizes then hold.
+        weights: folder, file or name of a pretrained encoder, whose sizes then hold.
         layers: blocks of an encoder that is made anew; likewise ``width``, ``heads`` and
             ``feed_forward`` (0: four times the width).
         train: ``frozen``, ``last`` (some blocks and the final norm) or ``all``.
@@ -74,7 +74,7 @@ class ResidueEncoder(nn.Module):
         sizes = Esm2Config(
             layers, width, heads, feed_forward or 4 * width, token_dropout=token_dropout
         )
-        self.encoder = load_esm2(weights) if weights else Esm2(sizes)
+        self.encoder = load_esm2(find_encoder(weights)) if weights else Esm2(sizes)
         self.mode, self.blocks, self.window = train, blocks, window
         self.project = nn.Linear(self.encoder.config.width, hidden)
         self.letter = nn.Embedding(self.encoder.config.vocabulary, hidden)
@@ -102,9 +102,8 @@ class ResidueEncoder(nn.Module):
 
     def encode(self, pieces: Sequence[Tensor]) -> list[Tensor]:
         """(N_i,) ids of each piece -> (N_i, D)."""
-        if self.mode == "frozen":
-            return embed_all(self.encoder, pieces, BUDGET)
-        return embed_all(self.encoder, pieces, BUDGET, gradients=torch.is_grad_enabled())
+        gradients = self.mode != "frozen" and torch.is_grad_enabled()
+        return embed_all(self.encoder, pieces, BUDGET, gradients=gradients)
 
     def _pieces(
         self, ids: Tensor, where: Tensor, labels: Tensor
