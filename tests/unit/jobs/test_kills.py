@@ -76,8 +76,9 @@ def test_killed_twice(proteins: Path, tmp_path: Path, undisturbed: dict[str, byt
 
 def test_ended_by_sigterm(proteins: Path, tmp_path: Path, undisturbed: dict[str, bytes]) -> None:
     out = tmp_path / "out"
-    process = start(proteins, out, "--delay", 0.1)
+    process = start(proteins, out, "--delay", 0.1, "--save-seconds", 0)
     wait_for(out, "part-*.parquet", 1, process)
+    wait_for(out, ".part-*.unfinished", 1, process)
     process.terminate()
     records, _, complete = finish(process)
     assert complete == "False" and 0 < int(records) < 500
