@@ -7,7 +7,7 @@ import platform
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib import resources
 from importlib.util import find_spec
 from pathlib import Path
@@ -125,6 +125,7 @@ class ExportModel(L.Callback):
             "recipe": name,
             "data": self.data,
             **_counts(trainer),
+            **_objective(pl_module),
             "steps": trainer.global_step,
             "parameters": sum(p.numel() for p in model.parameters()),
             "hardware": _hardware(trainer),
@@ -146,6 +147,14 @@ class ExportModel(L.Callback):
             return module.model
         assert isinstance(module, AutoregressiveTask)
         return whole_model(trainer, module)
+
+
+def _objective(module: L.LightningModule) -> dict[str, Any]:
+    """What the model was trained for, which tells how it may be read."""
+    if not isinstance(module, AutoregressiveTask):
+        return {}
+    objective = module.objective
+    return {"objective": {"name": type(objective).__name__, **asdict(objective)}}
 
 
 def _counts(trainer: L.Trainer) -> dict[str, Any]:

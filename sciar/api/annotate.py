@@ -70,7 +70,7 @@ class Annotator:
             raise UsageError(f"{model.name} {what}; it knows: {known}")
         self.tasks = [tokenizer.tasks[name] for name in dict.fromkeys(names)]
         self.calibration: dict[str, dict[str, float]] = model.info.get("calibration") or {}
-        trained = bool(model.info.get("readout", True))
+        trained = float((model.info.get("objective") or {}).get("readout", 0.0)) > 0
         self.at_once = trained if at_once is None else at_once
         self.scores, self.threshold, self.rows = scores, threshold, rows
 

@@ -159,7 +159,10 @@ def _fmax(
 
 
 def _canonical(task: Task, example: Labelled) -> Any:
+    """The label as the task would answer it; as it is where the task cannot be asked at all."""
     protein = task.view(example.record.protein)
+    if len(protein.chains) != task.inputs:
+        return example.value
     return task.decode(task.encode(example.value, protein), protein)
 
 

@@ -19,7 +19,7 @@ from sciar.generation.engine import Engine, Job, Step
 from sciar.generation.settings import GenerationSettings
 from sciar.model import AutoregressiveModel
 from sciar.objectives.grouped import slots_of_prompt
-from sciar.tokenization.cursor import Choice, Request
+from sciar.tokenization.cursor import Request
 from sciar.tokenization.packing import pack
 from sciar.tokenization.protein import ProteinTokenizer
 
@@ -125,22 +125,17 @@ def _read(
     if not requests:
         return []
     device = next(model.parameters()).device
-    cursors = [tokenizer.cursor(r) for r in requests]
-    batch = pack([c.sequence() for c in cursors]).to(device)
+    asked = [(r.constraints["task"], r.constraints["protein"]) for r in requests]
+    batch = pack([tokenizer.prompt(protein, task) for task, protein in asked]).to(device)
     hidden, _ = model(batch)
-    ends = batch.lengths.cumsum(0)
-    made = []
-    for i, (request, cursor) in enumerate(zip(requests, cursors, strict=True)):
-        span = slice(int(ends[i] - batch.lengths[i]), int(ends[i]))
-        codec = request.constraints["task"].codec
-        if codec.parallel:
-            ids = tokenizer.vocabulary.ids(codec.names)
-            rows = slots_of_prompt(batch, span)
+    ends, made = batch.lengths.cumsum(0).tolist(), []
+    for end, length, (task, protein) in zip(ends, batch.lengths.tolist(), asked, strict=True):
+        if task.codec.parallel:
+            ids = tokenizer.vocabulary.ids(task.codec.names)
+            rows = slots_of_prompt(batch, slice(end - length, end))
         else:
-            expected = cursor.expect()
-            assert isinstance(expected, Choice)
-            ids = np.flatnonzero(expected.mask)
-            rows = torch.tensor([span.stop - 1], device=device)
+            ids = np.flatnonzero(task.grammar(tokenizer.vocabulary, protein).allowed()[0])
+            rows = torch.tensor([end - 1], device=device)
         # Only the rows of the output layer that the grammar allows are computed.
         weight = model.words.out.weight[torch.from_numpy(ids).long().to(device)]
         log_p = (hidden[rows] @ weight.T).float().log_softmax(-1).cpu().numpy()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -29,6 +29,7 @@ class LayoutTokenizer(ABC):
         makes: kinds of structures that it takes and makes, names in :data:`sciar.records.KINDS`.
         conditions: names of the constraints that :meth:`request` understands, the one that says
             most about a structure first.
+        reads: kind of records that files are read for (``datasets.readers.Kind``); ``None``: any.
     """
 
     vocabulary: Vocabulary
@@ -36,6 +37,7 @@ class LayoutTokenizer(ABC):
     max_atoms: int
     makes: tuple[str, ...] = ()
     conditions: tuple[str, ...] = ()
+    reads: Literal["crystal", "molecule", "protein"] | None = None
 
     @abstractmethod
     def fields(
@@ -90,6 +92,14 @@ class LayoutTokenizer(ABC):
         """Kinds of structures that may come of a request; those of :attr:`makes` by default."""
         return self.makes
 
+    def example(self, record: Record) -> Any:
+        """What :meth:`encode` takes of a record: by default its structure.
+
+        Raises:
+            RecordError: the record lacks something that the tokenizer needs.
+        """
+        return record.structure
+
     def part_for(self, structure: Structure) -> LayoutTokenizer:
         """The tokenizer that really encodes a structure; itself, unless it has parts."""
         return self
@@ -119,14 +129,6 @@ class LayoutTokenizer(ABC):
     def config(self) -> dict[str, Any]:
         """Constructor arguments beside the vocabulary, in plain types."""
         return {}
-
-    def group(self, structure: Structure) -> str:
-        """Name of what batches are mixed from and losses averaged over; by default all is one."""
-        return ""
-
-    def group_weight(self, group: str) -> float:
-        """Factor of a group's share of the batches."""
-        return 1.0
 
     def size(self, structure: Structure) -> int:
         """Atoms that count against :attr:`max_atoms`."""

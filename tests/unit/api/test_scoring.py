@@ -95,7 +95,8 @@ def test_temperature_is_fitted_to_the_right_answers() -> None:
     assert found["temperature"] == pytest.approx(1, abs=0.25)
     own = MODEL.predict(proteins, ["place"])
     certain = [
-        ProteinRecord(r.id, r.protein, {"place": p.value}) for r, p in zip(records, own, strict=True)
+        ProteinRecord(r.id, r.protein, {"place": p.value})
+        for r, p in zip(records, own, strict=True)
     ]
     assert calibrate(MODEL, "place", certain)["temperature"] < 0.2
 
