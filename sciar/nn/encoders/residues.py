@@ -92,6 +92,10 @@ class ResidueEncoder(nn.Module):
         self.project = nn.Linear(self.encoder.config.width, hidden)
         self.letter = nn.Embedding(self.encoder.config.vocabulary, hidden)
         nn.init.normal_(self.letter.weight, std=0.02)
+        # What comes out begins about as large as the embedding of the residue's number, so that
+        # neither drowns the other: an encoder's last norm gives components of size 1.
+        nn.init.normal_(self.project.weight, std=0.04 * self.encoder.config.width**-0.5)
+        nn.init.zeros_(self.project.bias)
         self.adapters = {"rank": rank, "alpha": alpha, "dropout": dropout}
         if cache and train not in ("frozen", "last"):
             raise UsageError(
