@@ -39,7 +39,7 @@ class Annotator:
             trained for it.
         scores: also give the details of each answer (:class:`~sciar.api.predictions.Prediction`).
         threshold: least chance of a member of a set or list; default: that of the model's
-            calibration, else 0.5. ``None`` in :class:`GenerationSettings` has no counterpart here.
+            calibration, else 0.5.
         rows: most answers in the making at once.
 
     Raises:

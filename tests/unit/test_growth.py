@@ -13,7 +13,8 @@ from sciar.errors import ModelError
 from sciar.folder import ModelFolder, load_folder, save_folder
 from sciar.generation.answers import answer
 from sciar.generation.settings import GenerationSettings
-from sciar.growth import copy_weights
+from sciar.growth import copy_weights, train_only_new
+from sciar.objectives.grouped import GroupedObjective
 from sciar.tokenization.packing import pack
 from sciar.tokenization.protein import ProteinTokenizer
 
@@ -70,6 +71,33 @@ def test_a_grown_model_trains_and_is_stored(trained: Path, tmp_path: Path) -> No
     assert again.tokenizer.fingerprint == tokens.fingerprint
     for name, value in model.state_dict().items():
         assert torch.equal(value, again.model.state_dict()[name])
+
+
+def test_old_answers_stay_while_new_tasks_are_trained(trained: Path) -> None:
+    old = load_folder(trained)
+    tokens = ProteinTokenizer(NEW, max_length=2048, extends=str(trained))
+    model = network(tokens, seed=9)
+    copy_weights(old, model)
+    taught = train_only_new(old.model.vocabulary, model)
+    assert "words.out.weight" in taught and not any("decoder" in name for name in taught)
+    notes = [e for e in EXAMPLES if e.task in NEW]
+    batch = pack([tokens.encode(note) for note in notes])
+    asked = pack([tokens.encode(e) for e in EXAMPLES if e.task in OLD])
+    count = len(old.model.vocabulary)
+    before = model.words(model(asked)[0])[:, :count]
+    objective = GroupedObjective()
+    first = float(objective.total(objective.losses(model, batch, 0))[0].detach())
+    chosen = [p for p in model.parameters() if p.requires_grad]
+    optimiser = torch.optim.AdamW(chosen, lr=0.02, weight_decay=0.0)
+    for step in range(20):
+        loss, _ = objective.total(objective.losses(model, batch, step))
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+    assert float(loss.detach()) < 0.7 * first
+    assert torch.equal(model.words(model(asked)[0])[:, :count], before)
+    with pytest.raises(ModelError, match="no symbol is new"):
+        train_only_new(model.vocabulary, model)
 
 
 def test_what_does_not_fit_is_refused(trained: Path) -> None:
