@@ -109,7 +109,10 @@ def load_folder(folder: Path) -> ModelFolder:
     config = _read_config(folder)
     tokenizer = _tokenizer(folder, config)
     model = AutoregressiveModel(
-        tokenizer.vocabulary, tokenizer.layout.references, ModelConfig.from_dict(config["model"])
+        tokenizer.vocabulary,
+        tokenizer.layout.references,
+        ModelConfig.from_dict(config["model"]),
+        tokenizer.layout.relations,
     )
     state = _read_weights(folder, config["weights"]["sha256"])
     try:
@@ -127,20 +130,6 @@ def load_folder(folder: Path) -> ModelFolder:
         info=config.get("info") or {},
         card=card.read_text(encoding="utf-8") if card.exists() else "",
     )
-
-
-def copy_weights(source: ModelFolder, target: AutoregressiveModel) -> None:
-    """Start a new model from the weights of another with the same symbols and sizes.
-
-    Raises:
-        ModelError: other symbols or other sizes.
-    """
-    if source.model.vocabulary.names != target.vocabulary.names:
-        raise ModelError(f"{source.name} has other symbols than the new model; train from scratch")
-    try:
-        target.load_state_dict(source.model.state_dict())
-    except RuntimeError as error:
-        raise ModelError(f"{source.name} has other sizes than the new model ({error})") from error
 
 
 def _read_config(folder: Path) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from torch import Tensor, nn
@@ -36,12 +36,26 @@ class HeadConfig:
 
 
 @dataclass(frozen=True)
+class InputConfig:
+    """Which module reads the payloads of a slot kind, where a linear one will not do.
+
+    Attributes:
+        type: importable path of a module in the sense of :class:`~sciar.nn.embedding.SlotInput`.
+        options: its options.
+    """
+
+    type: str
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class ModelConfig:
     """Everything but the vocabulary.
 
     Attributes:
         decoder: size of the decoder.
         heads: slot name -> head; ``default`` serves the others.
+        inputs: slot name -> input module, such as an encoder.
         identity: slots know what they describe (off: as in UniGenX).
         max_anchors: anchors that the embedding tells apart.
         smoothing: label smoothing of the words.
@@ -51,6 +65,7 @@ class ModelConfig:
 
     decoder: DecoderConfig = field(default_factory=DecoderConfig)
     heads: dict[str, HeadConfig] = field(default_factory=dict)
+    inputs: dict[str, InputConfig] = field(default_factory=dict)
     identity: bool = True
     max_anchors: int = 64
     smoothing: float = 0.0
@@ -66,6 +81,7 @@ class ModelConfig:
         values = dict(data)
         values["decoder"] = DecoderConfig(**values.get("decoder", {}))
         values["heads"] = {k: HeadConfig(**v) for k, v in values.get("heads", {}).items()}
+        values["inputs"] = {k: InputConfig(**v) for k, v in values.get("inputs", {}).items()}
         return cls(**values)
 
 
@@ -76,10 +92,14 @@ class AutoregressiveModel(nn.Module):
         vocabulary: tokens and slot kinds, with the statistics that payloads are standardised with.
         references: references a slot may name (from the layout).
         config: sizes and heads.
+        relations: codes that a relation to a reference may have (from the layout).
     """
 
-    def __init__(self, vocabulary: Vocabulary, references: int, config: ModelConfig) -> None:
+    def __init__(
+        self, vocabulary: Vocabulary, references: int, config: ModelConfig, relations: int = 16
+    ) -> None:
         super().__init__()
+        self.relations = relations
         self.vocabulary, self.references, self.config = vocabulary, references, config
         hidden = config.decoder.hidden
         self.embedding = InputEmbedding(
@@ -90,13 +110,35 @@ class AutoregressiveModel(nn.Module):
             references,
             config.identity,
             config.questions,
+            relations,
         )
         for parameter in self.embedding.parameters():
             if parameter.ndim == 2:
                 nn.init.normal_(parameter, std=0.02)
+        self._read_by_modules()
         self.decoder = Decoder(config.decoder)
         self.words = CategoricalHead(hidden, len(vocabulary), config.smoothing)
         self.heads = nn.ModuleList(build_head(slot, hidden, config) for slot in vocabulary.slots)
+
+    def _read_by_modules(self) -> None:
+        """Put the input modules of the configuration in place, after the embedding's own weights.
+
+        The configuration then holds what makes the same modules without files of pretrained
+        weights, because these become weights of the model.
+        """
+        made = dict(self.config.inputs)
+        for i, slot in enumerate(self.vocabulary.slots):
+            choice = made.get(slot.name)
+            if choice is None and slot.geometry == "given":
+                raise UsageError(f"slot {slot.name} is only read: name its module in model.inputs")
+            if choice is not None:
+                where = f"slot {slot.name}"
+                cls = imported(choice.type, where, "input module", nn.Module)
+                module = cls(slot, self.config.decoder.hidden, **choice.options)
+                self.embedding.payload[i] = module
+                if hasattr(module, "options"):
+                    made[slot.name] = InputConfig(choice.type, module.options())
+        self.config = replace(self.config, inputs=made)
 
     def forward(self, pack: Pack, noisy: Tensor | None = None) -> tuple[Tensor, Inputs]:
         """Hidden state of every fed position of a pack, and what each was told.
@@ -175,23 +217,33 @@ class AutoregressiveModel(nn.Module):
 
 def replace_values(pack: Pack, values: Tensor) -> Pack:
     """The pack with other payloads."""
-    from dataclasses import replace
-
     return replace(pack, values=values)
 
 
-def build_head(slot: SlotKind, condition: int, config: ModelConfig) -> Head:
-    """The head of a slot kind, by the class path of the configuration.
+def build_head(slot: SlotKind, condition: int, config: ModelConfig) -> nn.Module:
+    """The head of a slot kind, by the class path of the configuration; none for given slots.
 
     Raises:
         UsageError: if the path does not name a head.
     """
+    if slot.geometry == "given":
+        return nn.Identity()
     choice = config.heads.get(slot.name) or config.heads.get("default") or HeadConfig()
-    module, _, name = choice.type.rpartition(".")
+    cls = imported(choice.type, f"slot {slot.name}", "head", Head)
+    return cls(slot, condition, **choice.options)
+
+
+def imported(path: str, where: str, what: str, base: type) -> Any:
+    """The class of a path, which must be a subclass of ``base``.
+
+    Raises:
+        UsageError: it is not; the message begins with ``where`` and says ``what`` was looked for.
+    """
+    module, _, name = path.rpartition(".")
     try:
         cls = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:
-        raise UsageError(f"slot {slot.name}: no head {choice.type!r} ({error})") from error
-    if not (isinstance(cls, type) and issubclass(cls, Head)):
-        raise UsageError(f"slot {slot.name}: {choice.type} is no Head")
-    return cls(slot, condition, **choice.options)
+        raise UsageError(f"{where}: no {what} {path!r} ({error})") from error
+    if not (isinstance(cls, type) and issubclass(cls, base)):
+        raise UsageError(f"{where}: {path} is no {base.__name__}")
+    return cls

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, assert_never
 
 import numpy as np
 
@@ -145,6 +145,23 @@ class Molecule:
             mol.AddConformer(conformer, assignId=True)
         return mol
 
+    def to_smiles(self) -> str:
+        """The SMILES it came with, or that of its graph without explicit hydrogens.
+
+        Raises:
+            RecordError: neither is known.
+        """
+        from rdkit import Chem
+
+        if self.smiles is not None:
+            return self.smiles
+        if self.mol is None:
+            raise RecordError(
+                "the molecule has no graph; call sciar.datasets.molecule_graph.perceive first",
+                field="smiles",
+            )
+        return str(Chem.MolToSmiles(Chem.RemoveHs(self.mol)))
+
     @classmethod
     def from_rdkit(cls, mol: Mol, smiles: str | None = None) -> Molecule:
         """From an RDKit ``Mol``: its first conformer, its atom order, its graph."""
@@ -229,7 +246,64 @@ def _why_no_residue(letter: str, position: int) -> str:
     return f"{where} is no residue; known are {RESIDUES}"
 
 
-Structure = Crystal | Molecule
+@dataclass(frozen=True)
+class Annotation:
+    """A question about a protein with its answer: what a model of answers is trained on.
+
+    Attributes:
+        protein: the sequence, or the pair.
+        task: name of the question.
+        value: the answer, as the task's type of answer has it.
+        mask: one letter a residue, ``1`` where the label counts; empty: everywhere.
+    """
+
+    protein: Protein
+    task: str
+    value: Any
+    mask: str = ""
+
+    def __len__(self) -> int:
+        return len(self.protein)
+
+
+Structure = Crystal | Molecule | Protein
+
+KINDS: dict[str, type] = {"crystals": Crystal, "molecules": Molecule, "proteins": Protein}
+"""Name of a kind of structure -> its type. Names are plural, as users write them."""
+
+
+def kind_of(structure: object) -> str:
+    """The name in ``KINDS`` of what a structure is.
+
+    Raises:
+        RecordError: it is none of them.
+    """
+    for name, cls in KINDS.items():
+        if isinstance(structure, cls):
+            return name
+    raise RecordError(f"a {type(structure).__name__} is none of {', '.join(KINDS)}")
+
+
+def no_atoms() -> RecordError:
+    """What is raised where a protein, known by its sequence alone, would need atoms."""
+    return RecordError("a protein is known by its sequence and has no atoms", field="sequence")
+
+
+def symbols_of(structure: Structure) -> tuple[str, ...]:
+    """The element symbols of the atoms of any structure, in its order.
+
+    Raises:
+        RecordError: the structure is known as a sequence, without atoms.
+    """
+    match structure:
+        case Crystal():
+            return structure.species
+        case Molecule():
+            return structure.symbols
+        case Protein():
+            raise no_atoms()
+        case _:
+            assert_never(structure)
 
 
 @dataclass(frozen=True, eq=False)
@@ -251,20 +325,20 @@ class Record:
     index: int = 0
 
 
-@dataclass(frozen=True, eq=False)
-class ProteinRecord:
-    """One protein of a data set, with the identity that travels with it to the output.
+class ProteinRecord(Record):
+    """A record whose structure is a protein, with its labels as properties; made like one.
 
-    Attributes:
-        id: identifier, unique within its source.
-        protein: the sequence, or the pair.
-        labels: label name -> value, as the source gives it.
-        source: file it came from.
-        index: position in that file, from 0.
+    Readers of proteins yield these; everything that takes records takes them.
     """
 
-    id: str
-    protein: Protein
-    labels: dict[str, Any] = field(default_factory=dict)
-    source: str = ""
-    index: int = 0
+    structure: Protein
+
+    @property
+    def protein(self) -> Protein:
+        """The sequence, or the pair."""
+        return self.structure
+
+    @property
+    def labels(self) -> dict[str, Any]:
+        """Label name -> value, as the source gives it."""
+        return self.properties

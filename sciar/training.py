@@ -7,7 +7,7 @@ import platform
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib import resources
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,11 +16,13 @@ from typing import Any
 import lightning as L
 import torch
 import yaml
+from jsonargparse import set_parsing_settings
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
 
+from sciar.datasets.answer_data import AnswerData
 from sciar.datasets.datamodule import StructureData
 from sciar.datasets.files import write_json
 from sciar.datasets.residue_data import ResidueData
@@ -29,11 +31,14 @@ from sciar.folder import ModelFolder, save_folder
 from sciar.model import AutoregressiveModel
 from sciar.nn.encoders.folder import EncoderFolder, save_encoder
 from sciar.nn.encoders.masked_lm import MaskedLM
+from sciar.objectives.next_token import NextTokenObjective
 from sciar.tasks.autoregressive import AutoregressiveTask
 from sciar.tasks.masked_residues import MaskedResidueTask
 from sciar.tasks.precision import FULL, HALF, fitting_precision
 from sciar.tasks.sharding import STRATEGY, sharded, whole_model
 
+# A recipe may name another objective by its class path, or give the options of the usual one.
+set_parsing_settings(subclasses_enabled=[NextTokenObjective])
 COMMANDS = ("fit", "validate", "test", "predict")
 _NOISE = (
     # We pass the arguments on purpose: recipe names have become paths.
@@ -120,6 +125,7 @@ class ExportModel(L.Callback):
             "recipe": name,
             "data": self.data,
             **_counts(trainer),
+            **_objective(pl_module),
             "steps": trainer.global_step,
             "parameters": sum(p.numel() for p in model.parameters()),
             "hardware": _hardware(trainer),
@@ -141,6 +147,14 @@ class ExportModel(L.Callback):
             return module.model
         assert isinstance(module, AutoregressiveTask)
         return whole_model(trainer, module)
+
+
+def _objective(module: L.LightningModule) -> dict[str, Any]:
+    """What the model was trained for, which tells how it may be read."""
+    if not isinstance(module, AutoregressiveTask):
+        return {}
+    objective = module.objective
+    return {"objective": {"name": type(objective).__name__, **asdict(objective)}}
 
 
 def _counts(trainer: L.Trainer) -> dict[str, Any]:
@@ -189,6 +203,7 @@ def _background(data: ResidueData) -> list[float]:
 
 KINDS = {
     "structures": Kind(AutoregressiveTask, StructureData, {"model.tokenizer": _fitted_tokenizer}),
+    "answers": Kind(AutoregressiveTask, AnswerData, {"model.tokenizer": _fitted_tokenizer}),
     "masked-residues": Kind(MaskedResidueTask, ResidueData, {"model.background": _background}),
 }
 """Name that a recipe gives as ``task`` -> what is trained; ``structures`` needs no name."""

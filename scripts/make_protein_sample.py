@@ -2,7 +2,8 @@
 
 A chain is a walk through helices, strands and loops of geometric length; each state has its own
 frequencies of residues, and a helix is amphipathic (period 3.6), a strand alternates. Labels follow
-from what was drawn: the state of every residue (H, E, C). Nothing is taken from a database.
+from what was drawn: the state of every residue (H, E, C), and by simple rules a number, a place, EC
+numbers and sites. Nothing is taken from a database.
 """
 
 from __future__ import annotations
@@ -33,6 +34,17 @@ def invent(rng: np.random.Generator) -> tuple[str, str]:
     return "".join(sequence), "".join(states)
 
 
+def rules(sequence: str, states: str) -> dict[str, object]:
+    """Labels of the other types of answers."""
+    helix, strand = states.count("H") / len(states), states.count("E") / len(states)
+    return {
+        "target": round(4 * sum(letter in GREASY for letter in sequence) / len(sequence), 4),
+        "location": "Nucleus" if helix > strand else "Cytoplasm",
+        "ec": ["3.4.21.4" if sequence.count("K") > sequence.count("E") else "1.1.1.1"],
+        "sites": [i for i, letter in enumerate(sequence) if letter in "ST" and states[i] == "C"],
+    }
+
+
 def main(path: Path, number: int = 96) -> None:
     """Write the sample; the last sixth is for testing, the one before for validation."""
     rng = np.random.default_rng(20261124)
@@ -41,6 +53,7 @@ def main(path: Path, number: int = 96) -> None:
         sequence, states = invent(rng)
         part = ("train", "val", "test")[max(0, index * 6 // number - 3)]
         row = {"id": f"sample-{index:03d}", "sequence": sequence, "labels": states, "split": part}
+        row |= rules(sequence, states)
         rows.append(json.dumps(row))
     path.write_text("\n".join(rows) + "\n", encoding="utf-8")
 

@@ -1,7 +1,9 @@
 """The Python interface: ``load`` a model, ``generate`` structures, ``evaluate`` them."""
 
+from sciar.api.annotate import Annotator
 from sciar.api.evaluation import Evaluation, evaluate
 from sciar.api.model import Model, load
+from sciar.api.predictions import Prediction
 from sciar.api.samples import Sample
 
-__all__ = ["Evaluation", "Model", "Sample", "evaluate", "load"]
+__all__ = ["Annotator", "Evaluation", "Model", "Prediction", "Sample", "evaluate", "load"]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from sciar.commands import exits
 from sciar.commands.files import write_json
 from sciar.errors import RecordError
-from sciar.records import Crystal, Record
+from sciar.records import Record, kind_of
 
 if TYPE_CHECKING:
     from sciar.records import Structure
@@ -32,12 +32,13 @@ def tokenize(file: str, model: str = "", limit: int = 1, json: str = "") -> int:
     tokenizer = _of_model(model) if model else None
     rows: list[dict[str, Any]] = []
     bad = 0
-    for item in islice(read(Path(file)), limit or None):
+    kind = tokenizer.reads if tokenizer else None
+    for item in islice(read(Path(file), kind=kind), limit or None):
         try:
             if not isinstance(item, Record):
                 raise item.error
             chosen = tokenizer or _standard(item.structure)
-            rows.append({"id": item.id, "tokens": token_rows(chosen, item.structure)})
+            rows.append({"id": item.id, "tokens": token_rows(chosen, chosen.example(item))})
         except RecordError as error:
             located = error.located(source=file, record=item.id)
             rows.append({"id": item.id, "error": str(located)})
@@ -56,12 +57,10 @@ def token_rows(tokenizer: LayoutTokenizer, structure: Structure) -> list[dict[st
     Raises:
         RecordError: the tokenizer cannot express the structure.
     """
-    from sciar.commands.offsets import atoms_of, part_for
-
     sequence = tokenizer.encode(structure)
-    atoms = atoms_of(tokenizer, structure)
+    atoms = tokenizer.atom_order(structure)
     vocabulary = tokenizer.vocabulary
-    units = {s.slot: s.unit for s in part_for(tokenizer, structure).layout.segments if s.slot}
+    units = {s.slot: s.unit for s in tokenizer.part_for(structure).layout.segments if s.slot}
     rows = []
     for place, number in enumerate(sequence.ids.tolist()):
         anchor, label = int(sequence.anchors[place]), int(sequence.labels[place])
@@ -90,8 +89,11 @@ def _standard(structure: Structure) -> LayoutTokenizer:
     from sciar.tokenization.crystal import CrystalTokenizer
     from sciar.tokenization.molecule import MoleculeTokenizer
 
-    cls = CrystalTokenizer if isinstance(structure, Crystal) else MoleculeTokenizer
-    return cls(max_atoms=len(structure))
+    standard = {"crystals": CrystalTokenizer, "molecules": MoleculeTokenizer}
+    kind = kind_of(structure)
+    if kind not in standard:
+        raise RecordError(f"{kind} are tokenized with a question; name a model with --model")
+    return standard[kind](max_atoms=len(structure))
 
 
 def _show(row: dict[str, Any]) -> None:

@@ -7,22 +7,32 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from sciar.datasets.mixture import Mixture
 from sciar.errors import UsageError
 
 _BUCKET = 32
 
 
 def plan_batches(
-    lengths: np.ndarray, budget: int, seed: int, epoch: int, *, shuffle: bool = True
+    lengths: np.ndarray,
+    budget: int,
+    seed: int,
+    epoch: int,
+    *,
+    shuffle: bool = True,
+    chosen: np.ndarray | None = None,
 ) -> list[np.ndarray]:
     """Indices of each batch of one epoch.
 
     Shuffled records are sorted by length inside buckets of a few batches, cut where the token
     budget is reached, and the batches shuffled again. A record longer than the budget is a batch of
-    its own.
+    its own. ``chosen`` are the records of this epoch, where it is not all of them once.
     """
     rng = np.random.default_rng((seed, epoch))
-    order = rng.permutation(len(lengths)) if shuffle else np.argsort(lengths, kind="stable")
+    if chosen is not None:
+        order = rng.permutation(chosen)
+    else:
+        order = rng.permutation(len(lengths)) if shuffle else np.argsort(lengths, kind="stable")
     if shuffle:
         mean = max(float(lengths.mean()), 1.0)
         size = max(1, int(_BUCKET * budget / mean))
@@ -88,16 +98,28 @@ class PackedLoader:
         self.cache, self.budget, self.seed = cache, budget, seed
         self.rank, self.world, self.shuffle = rank, world, shuffle
         self.epoch, self.batch = 0, 0
+        self._mixture: Mixture | None = None
+        self._measure()
+
+    def mix(self, mixture: Mixture) -> None:
+        """Take groups of records in chosen shares, from the beginning."""
+        self._mixture = mixture
+        self._measure()
+
+    def _measure(self) -> None:
         self._plan: tuple[int, list[np.ndarray]] | None = None
         self._length = len(self.batches(0))
         if not self._length:
-            raise UsageError(f"{len(cache)} records are too few for {world} processes")
+            raise UsageError(f"{len(self.cache)} records are too few for {self.world} processes")
 
     def batches(self, epoch: int) -> list[np.ndarray]:
         """The plan of one pass over the data."""
         if self._plan is None or self._plan[0] != epoch:
             lengths = self.cache.lengths(self._copy(epoch))
-            plan = plan_batches(lengths, self.budget, self.seed, epoch, shuffle=self.shuffle)
+            chosen = None if self._mixture is None else self._mixture.draw(self.seed, epoch)
+            plan = plan_batches(
+                lengths, self.budget, self.seed, epoch, shuffle=self.shuffle, chosen=chosen
+            )
             # A batch with fewer records than processes would leave one of them without work.
             self._plan = (epoch, [b for b in plan if len(b) >= self.world])
         return self._plan[1]

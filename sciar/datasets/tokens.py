@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from sciar.errors import RecordError, UsageError
-from sciar.records import Record
+from sciar.records import Protein, Record
 from sciar.tokenization.base import LayoutTokenizer
 from sciar.tokenization.packing import Pack, pack_arrays
 from sciar.tokenization.sequence import ARRAYS, TokenSequence
@@ -125,7 +125,7 @@ def data_fingerprint(records: Iterable[Record]) -> str:
         for value in vars(structure).values():
             if isinstance(value, np.ndarray):
                 digest.update(np.ascontiguousarray(value).tobytes())
-            elif isinstance(value, (tuple, str, int)):
+            elif isinstance(value, (tuple, list, str, int, float, Protein)):
                 digest.update(repr(value).encode())
     return digest.hexdigest()[:16]
 

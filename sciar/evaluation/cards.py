@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, assert_never
 
 from sciar.errors import RecordError
 from sciar.evaluation.pictures import depiction_svg, structure_svg
 from sciar.evaluation.report import Card
-from sciar.records import Crystal, Molecule
+from sciar.records import Crystal, Molecule, Protein
 
 if TYPE_CHECKING:
     from rdkit.Chem import Mol
@@ -43,14 +43,26 @@ def structure_card(
         picture = structure_svg(structure)
     except RecordError as error:  # too large, or no coordinates: the card says so instead
         picture, message = "", message or error.reason
-    if isinstance(structure, Crystal):
-        formula = structure.to_pymatgen().composition.reduced_formula
-        extra |= crystal_facts(structure)
-        return Card(formula, record_id, picture, status, message, extra)
-    extra |= molecule_facts(structure)
-    known = structure.mol is not None or structure.smiles
-    more = depiction_svg(structure, height=170) if known else ""
-    return Card(_hill(structure), record_id, picture, status, message, extra, more)
+    match structure:
+        case Crystal():
+            formula = structure.to_pymatgen().composition.reduced_formula
+            extra |= crystal_facts(structure)
+            return Card(formula, record_id, picture, status, message, extra)
+        case Molecule():
+            extra |= molecule_facts(structure)
+            known = structure.mol is not None or structure.smiles
+            more = depiction_svg(structure, height=170) if known else ""
+            return Card(_hill(structure), record_id, picture, status, message, extra, more)
+        case Protein():
+            title = record_id or "protein"
+            return Card(title, record_id, "", status, message, extra | _protein_facts(structure))
+        case _:
+            assert_never(structure)
+
+
+def _protein_facts(protein: Protein) -> dict[str, str]:
+    lengths = " + ".join(str(len(chain)) for chain in protein.chains)
+    return {"residues": lengths, "sequence": " ".join(protein.chains)[:80]}
 
 
 def crystal_facts(crystal: Crystal) -> dict[str, str]:

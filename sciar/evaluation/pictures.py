@@ -5,13 +5,13 @@ from __future__ import annotations
 import itertools
 import re
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, assert_never
 
 import numpy as np
 
 from sciar.errors import RecordError, UsageError
 from sciar.evaluation.scene import Ball, Line, Scene, Stick, render
-from sciar.records import Crystal, Molecule
+from sciar.records import Crystal, Molecule, Protein, no_atoms
 
 if TYPE_CHECKING:
     from rdkit.Chem import Mol
@@ -34,9 +34,15 @@ def structure_svg(
     style: str = "ball-and-stick",
 ) -> str:
     """A picture of a crystal or of a molecule; see :func:`crystal_svg`, :func:`molecule_svg`."""
-    if isinstance(structure, Crystal):
-        return crystal_svg(structure, width=width, height=height, style=style)
-    return molecule_svg(structure, width=width, height=height, style=style)
+    match structure:
+        case Crystal():
+            return crystal_svg(structure, width=width, height=height, style=style)
+        case Molecule():
+            return molecule_svg(structure, width=width, height=height, style=style)
+        case Protein():
+            raise no_atoms()
+        case _:
+            assert_never(structure)
 
 
 def crystal_svg(

@@ -23,6 +23,9 @@ class GenerationSettings:
         score: also compute the log-density of the payloads (costs about three more evaluations
             for each number of a payload).
         max_tokens: longest sequence; a sample that grows beyond it fails.
+        threshold: least chance with which a member of a ranked list is taken
+            (:mod:`sciar.generation.ranked`), in place of sampling it; ``None`` samples it.
+        trace: keep the distribution of every sampled word (:class:`~sciar.generation.engine.Step`).
     """
 
     batch_size: int = 128
@@ -33,6 +36,8 @@ class GenerationSettings:
     retries: int = 0
     score: bool = False
     max_tokens: int = 4096
+    threshold: float | None = None
+    trace: bool = False
 
     def __post_init__(self) -> None:
         if self.batch_size < 1:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +14,20 @@ from sciar.tokenization.vocabulary import SlotKind
 
 HARMONICS = 6
 """Harmonics of the sin/cos features of a torus coordinate, and octaves of the others."""
+
+
+@runtime_checkable
+class SlotInput(Protocol):
+    """What reads the payloads of one slot kind; a module of ``embedding.payload``.
+
+    A module of its own (``model.inputs`` in a recipe) is made as ``cls(slot, hidden, **options)``.
+    It may look at all inputs, as an encoder does that reads a run of slots at once. If it has
+    ``options()``, these are what the model folder stores.
+    """
+
+    def at(self, inputs: Inputs, where: Tensor) -> Tensor:
+        """(N, hidden) of the slots ``where`` among the inputs."""
+        ...
 
 
 class PayloadEncoder(nn.Module):
@@ -40,6 +55,10 @@ class PayloadEncoder(nn.Module):
             features(value[:, : self.slot.width], self.slot.geometry, self.mean, self.std)
         )
 
+    def at(self, inputs: Inputs, where: Tensor) -> Tensor:
+        """(N, hidden) of the slots ``where`` among the inputs."""
+        return self(inputs.value[where])
+
 
 def features(value: Tensor, geometry: str, mean: Tensor, std: Tensor) -> Tensor:
     """Fourier features of (N, width) payloads, in fp32."""
@@ -57,7 +76,7 @@ def features(value: Tensor, geometry: str, mean: Tensor, std: Tensor) -> Tensor:
 class ReferenceEncoder(nn.Module):
     """The points that the next slot refers to, as it sees them -> (M, hidden)."""
 
-    def __init__(self, n_labels: int, hidden: int, width: int = 64, relations: int = 16) -> None:
+    def __init__(self, n_labels: int, hidden: int, relations: int, width: int = 64) -> None:
         super().__init__()
         self.point = nn.Linear(4 + 2 * HARMONICS, width)
         self.label = nn.Embedding(n_labels + 1, width)
@@ -88,6 +107,7 @@ class InputEmbedding(nn.Module):
         identity: whether slots know what they describe and positions know the next slot. Off, a
             slot is its payload alone, as in UniGenX.
         questions: whether some positions are questions, which need a vector of their own.
+        relations: codes that a relation to a reference may have.
     """
 
     def __init__(
@@ -99,6 +119,7 @@ class InputEmbedding(nn.Module):
         references: int = 0,
         identity: bool = True,
         questions: bool = False,
+        relations: int = 16,
     ) -> None:
         super().__init__()
         self.question = nn.Parameter(0.02 * torch.randn(hidden)) if questions else None
@@ -111,7 +132,7 @@ class InputEmbedding(nn.Module):
             self.next_kind = nn.Embedding(len(slots) + 1, hidden)
             self.next_label = nn.Embedding(n_tokens + 1, hidden)
             self.next_anchor = nn.Embedding(max_anchors + 1, hidden)
-        self.reference = ReferenceEncoder(n_tokens, hidden) if references else None
+        self.reference = ReferenceEncoder(n_tokens, hidden, relations) if references else None
 
     def forward(self, inputs: Inputs) -> Tensor:
         x = self.token(inputs.id.clamp_min(0))
@@ -120,7 +141,8 @@ class InputEmbedding(nn.Module):
         for i, encoder in enumerate(self.payload):
             where = (inputs.kind == i + 1).nonzero().squeeze(1)
             if len(where):
-                encoded = encoder(inputs.value[where]).to(x.dtype)
+                assert isinstance(encoder, SlotInput)
+                encoded = encoder.at(inputs, where).to(x.dtype)
                 x = (
                     x.index_add(0, where, encoded)
                     if self.identity

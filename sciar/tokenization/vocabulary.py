@@ -13,7 +13,7 @@ import numpy as np
 
 from sciar.errors import RecordError, UsageError
 
-GEOMETRIES = ("euclidean", "torus", "local")
+GEOMETRIES = ("euclidean", "torus", "local", "given")
 
 
 @dataclass(frozen=True)
@@ -24,8 +24,9 @@ class SlotKind:
         name: token name of the slot, e.g. ``<atom>``.
         width: how many numbers the payload holds.
         geometry: the space that the payload lives in: ``euclidean`` (numbers as they are),
-            ``torus`` (fractional coordinates, period 1) or ``local`` (3-D points, predicted in the
-            frame of the points that the slot refers to).
+            ``torus`` (fractional coordinates, period 1), ``local`` (3-D points, predicted in the
+            frame of the points that the slot refers to), or ``given`` (numbers that are only ever
+            read, by an input module of their own; no head predicts them).
         mean: per-component mean that the head's target is standardised with.
         std: per-component standard deviation, likewise.
     """

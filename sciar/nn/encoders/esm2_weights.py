@@ -37,6 +37,24 @@ _UNUSED = re.compile(
 _LAYER = re.compile(r"(?:encoder\.layer|layers)\.(\d+)\.(.+)\.(weight|bias)")
 
 
+def find_encoder(name: str | Path) -> Path:
+    """Path of an encoder: itself, or that of an encoder of the package's zoo by its name.
+
+    Raises:
+        ModelError: neither is there.
+    """
+    path = Path(name)
+    if path.exists():
+        return path
+    shipped = Path(__file__).resolve().parents[2] / "zoo" / str(name)
+    if "/" not in str(name) and shipped.is_dir():
+        return shipped
+    raise ModelError(
+        f"{name}: no such file, folder, or encoder of the zoo; to pretrain one, see "
+        "sciar fit --config encoder-nano"
+    )
+
+
 def load_esm2(path: str | Path) -> Esm2:
     """The encoder of a local folder or file, in evaluation mode, fp32.
 

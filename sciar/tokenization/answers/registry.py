@@ -13,13 +13,18 @@ import yaml
 from sciar.errors import UsageError
 from sciar.tokenization.answers.base import SPECIALS
 from sciar.tokenization.answers.contacts import Contacts
+from sciar.tokenization.answers.label_position import ClassAndPosition
 from sciar.tokenization.answers.ontology import Ontology, read_obo
+from sciar.tokenization.answers.per_residue import PerResidue
+from sciar.tokenization.answers.sites import Sites
+from sciar.tokenization.answers.structure_string import StructureString
 from sciar.tokenization.answers.task import Task
 from sciar.tokenization.answers.types import TYPES
 from sciar.tokenization.vocabulary import Vocabulary, fingerprint
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
-_COMMON = ("inputs", "field", "metric", "weight", "sampling_weight")
+_COMMON = ("inputs", "field", "metric", "weight", "sampling_weight", "mask", "crop")
+_INDEXED = (Contacts, ClassAndPosition, PerResidue, Sites, StructureString)
 STANDARD = Path(__file__).with_name("tasks.yaml")
 """The tasks of the data sets that SciAR knows."""
 
@@ -28,7 +33,8 @@ class Tasks:
     """Tasks by name, in the order in which they were added.
 
     An entry names the ``type`` of answer (one of ``TYPES``), may set ``inputs``, ``field``,
-    ``metric``, ``weight`` and ``sampling_weight``, and passes everything else to the codec.
+    ``metric``, ``weight``, ``sampling_weight``, ``mask`` and ``crop`` (see
+    :class:`~sciar.tokenization.answers.task.Task`), and passes everything else to the codec.
     ``labels_file`` names a text file with one label a line, ``ontology`` an OBO file; both are
     sought beside the YAML file.
 
@@ -187,7 +193,12 @@ def _task(name: str, entry: Mapping[str, Any]) -> Task:
     if min(weights) < 0:
         raise UsageError("weight and sampling_weight must not be negative")
     field, metric = str(entry.get("field", name)), str(entry.get("metric", ""))
-    return Task(name, codec, inputs, field, metric, *weights)
+    mask, crop = str(entry.get("mask", "")), int(entry.get("crop", 0))
+    if mask and not codec.parallel:
+        raise UsageError("mask is for answers with one token a residue")
+    if crop < 0 or (crop and isinstance(codec, _INDEXED)):
+        raise UsageError("crop is not negative, and not for answers that name residues")
+    return Task(name, codec, inputs, field, metric, *weights, mask=mask, crop=crop)
 
 
 def _check_labels(labels: Any) -> None:
