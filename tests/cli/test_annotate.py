@@ -52,9 +52,7 @@ def test_rows_of_every_kind_of_task(
 ) -> None:
     path = write(tmp_path / "p.fasta.gz", gzip.compress(b">a one\nMKVLAA\n>b\nACD\nEF\n>c\nMK1\n"))
     numbers = tmp_path / "counts.json"
-    code, rows = annotated(
-        path, "--json", str(numbers), tasks="place, tm,secondary_structure"
-    )
+    code, rows = annotated(path, "--json", str(numbers), tasks="place, tm,secondary_structure")
     assert code == 3
     assert [(r.id, r.task) for r in rows] == [
         (id, task) for id in "abc" for task in ("place", "tm", "secondary_structure")
