@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from sciar.datasets.mixture import Mixture
 from sciar.datasets.protein_sets import protein_file, protein_set, split_of
 from sciar.datasets.proteins import read_proteins
 from sciar.datasets.readers import RecordFailure
+from sciar.datasets.tokens import TokenCache
 from sciar.errors import UsageError
 from sciar.records import Annotation, ProteinRecord, Record
 from sciar.tokenization.answers.task import Task
@@ -76,6 +77,7 @@ class AnswerData(StructureData):
         )
         self.answer_sources, self.tasks = sources, tokenizer.tasks
         self.auxiliary, self.mixing, self.val_limit = auxiliary, mixing, val_limit
+        self._names: list[str] = []
         self.derived = [task for task in self.tasks if task.derived]
         for source in sources:
             for name in source.tasks:
@@ -145,12 +147,18 @@ class AnswerData(StructureData):
                 if len(record.protein) <= limit and (given := task.derive(record.protein)):
                     yield task, given
 
+    def encoded(self, split: str, records: Sequence[Record]) -> TokenCache:
+        """Token cache of a split; remembers the names of its examples, which end with the task."""
+        cache = super().encoded(split, records)
+        self._names = cache.ids
+        return cache
+
     def _make(self, split: str, shuffle: bool, budget: int | None = None) -> PackedLoader:
         loader = super()._make(split, shuffle, budget)
         if shuffle:
             names = [task.name for task in self.tasks]
             number = {name: i for i, name in enumerate(names)}
-            groups = np.array([number[id.rpartition(":")[2]] for id in loader.cache.ids])
+            groups = np.array([number[id.rpartition(":")[2]] for id in self._names])
             weights = np.array([self.tasks[name].sampling_weight for name in names])
             loader.mix(Mixture(groups, weights, self.mixing))
         return loader

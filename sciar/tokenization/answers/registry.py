@@ -189,8 +189,8 @@ def _task(name: str, entry: Mapping[str, Any]) -> Task:
     inputs = int(entry.get("inputs", 2 if pairs else 1))
     if inputs not in (1, 2) or inputs < (2 if pairs or options.get("chain") == 1 else 1):
         raise UsageError(f"inputs {inputs} does not fit this type of answer")
-    weights = [float(entry.get(key, 1.0)) for key in ("weight", "sampling_weight")]
-    if min(weights) < 0:
+    weight, share = (float(entry.get(key, 1.0)) for key in ("weight", "sampling_weight"))
+    if min(weight, share) < 0:
         raise UsageError("weight and sampling_weight must not be negative")
     field, metric = str(entry.get("field", name)), str(entry.get("metric", ""))
     mask, crop = str(entry.get("mask", "")), int(entry.get("crop", 0))
@@ -198,7 +198,7 @@ def _task(name: str, entry: Mapping[str, Any]) -> Task:
         raise UsageError("mask is for answers with one token a residue")
     if crop < 0 or (crop and isinstance(codec, _INDEXED)):
         raise UsageError("crop is not negative, and not for answers that name residues")
-    return Task(name, codec, inputs, field, metric, *weights, mask=mask, crop=crop)
+    return Task(name, codec, inputs, field, metric, weight, share, mask, crop)
 
 
 def _check_labels(labels: Any) -> None:
