@@ -7,7 +7,6 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -98,12 +97,17 @@ def verdict(difference: float, error: float) -> str:
     return "no" if difference + 1.96 * error < -MARGIN else "undecided"
 
 
+def say(line: str) -> None:
+    """Print a line at once, also into a pipe."""
+    print(line, flush=True)
+
+
 def curve(
     quick: bool,
     slow: Path | None = None,
     crystals: int | None = None,
     rounds: int = 4,
-    show: Callable[[str], object] = partial(print, flush=True),
+    show: Callable[[str], object] = say,
 ) -> list[dict[str, Any]]:
     """The shipped Perov-5 model on validation crystals, for several numbers of evaluations.
 
