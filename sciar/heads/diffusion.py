@@ -250,7 +250,9 @@ class DiffusionHead(Head):
                     tangent = direction.expand_as(y).clone()
                     slope, pushed = torch.func.jvp(partial(noise, k=k), (y,), (tangent,))
                     spread = spread + pushed[:, i]
-                change = change + 0.5 * step * (before + spread)
+                # Where noise is large the divergence falls as 1 / s: even in the logarithm of s.
+                spread = s[k] * spread
+                change = change + 0.5 * math.log(s[k] / s[max(k - 1, 0)]) * (before + spread)
             x = alpha[-1] * y
         base = -0.5 * x.square().sum(-1) - 0.5 * width * math.log(2 * math.pi)
         return base + width * math.log(alpha[-1]) + change
