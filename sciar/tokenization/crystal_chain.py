@@ -9,7 +9,7 @@ frame of the sites before it, as the atoms of a molecule are.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
@@ -41,8 +41,6 @@ class ChainedCrystalTokenizer(CrystalTokenizer):
         cell: likewise.
         vocabulary: stored vocabulary of a trained model.
     """
-
-    floors: ClassVar[dict[str, float]] = {**CrystalTokenizer.floors, SITE: 0.02}
 
     def __init__(
         self,

@@ -27,7 +27,9 @@ def make_model(tokenizer: LayoutTokenizer, source: str, name: str) -> ModelFolde
     )
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        model = AutoregressiveModel(tokenizer.vocabulary, tokenizer.layout.references, config)
+        model = AutoregressiveModel(
+            tokenizer.vocabulary, tokenizer.layout.references, config, tokenizer.layout.relations
+        )
     info = {"parameters": sum(p.numel() for p in model.parameters()), "data": source}
     return ModelFolder(name, model.eval(), tokenizer, {"steps": 4}, info, f"# {name}\n")
 
