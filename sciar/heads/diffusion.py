@@ -258,8 +258,8 @@ class DiffusionHead(Head):
                 before, spread = spread, torch.zeros_like(spread)
                 for i, direction in enumerate(basis):
                     tangent = direction.expand_as(y).clone()
-                    slope, pushed = torch.func.jvp(partial(noise, k=k), (y,), (tangent,))
-                    spread = spread + pushed[:, i]
+                    pushed = torch.func.jvp(partial(noise, k=k), (y,), (tangent,))
+                    slope, spread = pushed[0], spread + pushed[1][:, i]
                 # Where noise is large the divergence falls as 1 / s: even in the logarithm of s.
                 spread = s[k] * spread
                 change = change + 0.5 * math.log(s[k] / s[max(k - 1, 0)]) * (before + spread)
