@@ -68,15 +68,17 @@ class Confusion:
 
 
 def residue_accuracy(
-    truth: Sequence[str], predicted: Sequence[str | None], masks: Sequence[str] | None = None
+    truth: Sequence[Sequence[Any]],
+    predicted: Sequence[Sequence[Any] | None],
+    masks: Sequence[Sequence[Any]] | None = None,
 ) -> dict[str, Any]:
-    """Accuracy of one letter a residue, over residues and as a mean over proteins.
+    """Accuracy of one label a residue, over residues and as a mean over proteins.
 
     Args:
-        truth: the true letters of each protein.
+        truth: the true labels of each protein, as text or list.
         predicted: the predicted ones. ``None`` is an answer that could not be read, and a missing
-            letter is a wrong one, so that malformed answers lower the score.
-        masks: where a letter is ``0`` the residue does not count (unresolved, for Q3).
+            label is a wrong one, so that malformed answers lower the score.
+        masks: which residues count (``1`` or true); for Q3 the resolved ones.
 
     Returns:
         ``residues`` (count, of, rate), ``proteins`` (mean of the rates), and how many answers were
@@ -87,12 +89,12 @@ def residue_accuracy(
     right = of = malformed = 0
     rates = []
     for index, (true, guess) in enumerate(zip(truth, predicted, strict=True)):
-        mask = "1" * len(true) if masks is None else masks[index]
+        mask: Sequence[Any] = "1" * len(true) if masks is None else masks[index]
         if len(mask) != len(true):
             raise UsageError(f"protein {index}: {len(true)} labels but a mask of {len(mask)}")
         malformed += guess is None or len(guess) != len(true)
-        padded = (guess or "").ljust(len(true), "\0")
-        hits = [a == b for a, b, m in zip(true, padded, mask, strict=False) if m != "0"]
+        padded = [*(guess if guess is not None else ()), *([None] * len(true))]
+        hits = [a == b for a, b, m in zip(true, padded, mask, strict=False) if _counts(m)]
         right, of = right + sum(hits), of + len(hits)
         if hits:
             rates.append(sum(hits) / len(hits))
@@ -101,6 +103,10 @@ def residue_accuracy(
         "proteins": {"mean": float(np.mean(rates)) if rates else None, "of": len(rates)},
         "malformed": malformed,
     }
+
+
+def _counts(mark: Any) -> bool:
+    return mark == "1" if isinstance(mark, str) else bool(mark)
 
 
 def accuracy(truth: Sequence[Any], predicted: Sequence[Any]) -> dict[str, Any]:

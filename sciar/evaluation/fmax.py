@@ -1,4 +1,4 @@
-"""Fmax, the best protein-centric F over all thresholds (Radivojac et al., Nat. Methods 10, 2013)."""
+"""Fmax: the best protein-centric F over all thresholds (Radivojac, Nat. Methods 10, 221, 2013)."""
 
 from __future__ import annotations
 

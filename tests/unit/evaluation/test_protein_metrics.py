@@ -101,6 +101,8 @@ def test_residues_without_resolution_do_not_count() -> None:
     assert row["residues"]["count"] == 2 and row["residues"]["of"] == 3
     assert row["proteins"] == {"mean": pytest.approx(2 / 3), "of": 1}
     assert row["malformed"] == 0
+    flags = [np.array([True, True, False, True]), [0, 0]]
+    assert residue_accuracy([list("HHEC"), "CC"], ["HEEC", list("CH")], flags) == row
 
 
 def test_malformed_answers_lower_the_score() -> None:
