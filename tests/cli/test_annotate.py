@@ -200,19 +200,17 @@ def test_rows_do_not_depend_on_batches(model: str, tmp_path: Path) -> None:
                 assert row.confidence == pytest.approx(first.confidence, abs=2e-4)
 
 
-def test_stopped_by_sigterm_and_killed(model: str, tmp_path: Path) -> None:
+def test_killed_and_stopped_by_sigterm(model: str, tmp_path: Path) -> None:
     path = tmp_path / "p.fasta"
-    write_fasta(path, 400, bad_every=80)
-    words = ["--model", model, "--tasks", "place,secondary_structure", "--shard-size", "50"]
-    command = [sys.executable, "-m", "sciar", "annotate", str(path), *words]
-    command += ["--batch-tokens", "2000"]
+    write_fasta(path, 300, bad_every=60)
+    words = ["annotate", str(path), "--model", model, "--tasks", "place,secondary_structure"]
+    words += ["--shard-size", "25", "--batch-tokens", "2000", "--out"]
     calm, out = tmp_path / "calm", tmp_path / "out"
-    done = subprocess.run([*command, "--out", str(calm)], capture_output=True, text=True)
-    assert done.returncode == 3, done.stderr
+    assert main([*words, str(calm)]) == 3
     for number, code in ((signal.SIGKILL, -9), (signal.SIGTERM, 143)):
-        have = len(list(out.glob("part-*"))) if out.exists() else 0
+        have = len(list(out.glob("part-*")))
         process = subprocess.Popen(
-            [*command, "--out", str(out), "--resume"],
+            [sys.executable, "-m", "sciar", *words, str(out), "--resume"],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
         deadline = time.monotonic() + 300
@@ -223,8 +221,7 @@ def test_stopped_by_sigterm_and_killed(model: str, tmp_path: Path) -> None:
         told, errors = process.communicate(timeout=300)
         assert process.returncode == code, errors[-2000:]
         assert ("--resume goes on from there" in told) == (number == signal.SIGTERM)
-    done = subprocess.run([*command, "--out", str(out), "--resume"], capture_output=True, text=True)
-    assert done.returncode == 3, done.stderr
+    assert main([*words, str(out), "--resume"]) == 3
     assert {p.name: p.read_bytes() for p in out.iterdir()} == {
         p.name: p.read_bytes() for p in calm.iterdir()
     }
