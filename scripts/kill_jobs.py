@@ -62,7 +62,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--records", type=int, default=5000)
     parser.add_argument("--shard-size", type=int, default=250)
     parser.add_argument("--model", default="")
-    parser.add_argument("--tasks", default="place,secondary_structure")
+    parser.add_argument("--tasks", default="deeploc,secondary_structure")
     parser.add_argument("--ray", action="store_true")
     return parser.parse_args()
 
