@@ -25,6 +25,7 @@ sys.path.insert(0, str(ROOT / "tests" / "support"))
 
 
 def main() -> None:
+    """Undisturbed, killed twice, and on Ray."""
     from protein_files import write_fasta
     from tiny_proteins import make_protein_model
 
@@ -57,6 +58,7 @@ def main() -> None:
 
 
 def options() -> argparse.Namespace:
+    """Of the command line."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else "")
     parser.add_argument("--out", type=Path, required=True, help="new folder for everything")
     parser.add_argument("--records", type=int, default=5000)
@@ -82,6 +84,7 @@ def run(command: list[str], folder: Path | None = None, shards: int = 0) -> int:
 
 
 def expect(code: int, wanted: int) -> None:
+    """End unless an exit code is the right one."""
     if code != wanted:
         raise SystemExit(f"exit code {code}, not {wanted}")
 

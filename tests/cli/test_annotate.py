@@ -53,9 +53,7 @@ def test_rows_of_every_kind_of_task(
 ) -> None:
     path = write(tmp_path / "p.fasta.gz", gzip.compress(b">a one\nMKVLAA\n>b\nACD\nEF\n>c\nMK1\n"))
     numbers = tmp_path / "counts.json"
-    code, rows = annotated(
-        path, "--json", str(numbers), tasks="deeploc, tm,secondary_structure"
-    )
+    code, rows = annotated(path, "--json", str(numbers), tasks="deeploc, tm,secondary_structure")
     assert code == 3
     assert [(r.id, r.task) for r in rows] == [
         (id, task) for id in "abc" for task in ("deeploc", "tm", "secondary_structure")
@@ -124,7 +122,10 @@ def test_exit_codes(annotated, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"--tasks": "deeploc,fold"}, "tiny-answers has no task 'fold'; it knows: deeploc, tm, sec"),
+        (
+            {"--tasks": "deeploc,fold"},
+            "tiny-answers has no task 'fold'; it knows: deeploc, tm, sec",
+        ),
         ({"--tasks": "ec"}, "tiny-answers has no task 'ec'"),
         ({"--model": "nonesuch"}, "no model and no folder 'nonesuch'"),
         ({"--model": "csp"}, "csp makes structures and answers no questions"),
