@@ -113,7 +113,7 @@ def test_workers_that_cannot_be_used(address: str, proteins: Path, tmp_path: Pat
 @pytest.mark.parametrize("address", ["127.0.0.1:1", "ray://127.0.0.1:1"])
 def test_no_cluster(address: str, proteins: Path, tmp_path: Path) -> None:
     made = job(proteins, tmp_path / "out", **SIZES)
-    with pytest.raises(UsageError, match="no Ray cluster at .* refused"):
+    with pytest.raises(UsageError, match=r"no Ray cluster at .* refused"):
         on(address, made)
 
 
