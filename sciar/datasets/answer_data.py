@@ -18,7 +18,7 @@ from sciar.datasets.proteins import read_proteins
 from sciar.datasets.readers import RecordFailure
 from sciar.datasets.tokens import TokenCache
 from sciar.errors import UsageError
-from sciar.records import Annotation, ProteinRecord, Record
+from sciar.records import Annotation, Protein, ProteinRecord, Record
 from sciar.tokenization.answers.task import Task
 from sciar.tokenization.protein import ProteinTokenizer
 
@@ -43,6 +43,9 @@ class Source:
 
 class AnswerData(StructureData):
     """Questions about proteins from several sources, tokenized, mixed by task and packed.
+
+    Of a protein that is too long for the tokenizer, a task that names no residues is learnt from
+    the first residues; answers that name some cannot be, and are left out with a warning.
 
     Args:
         sources: labelled proteins with their tasks.
@@ -110,7 +113,8 @@ class AnswerData(StructureData):
                     if most is not None and counts.get(task.name, 0) >= most:
                         continue
                     counts[task.name] = counts.get(task.name, 0) + 1
-                    found.append(_example(source, record, task, value, len(found)))
+                    most_residues = self.tokenizer.max_atoms
+                    found.append(_example(source, record, task, value, len(found), most_residues))
         if not found:
             names = ", ".join(source.data for source in self.answer_sources)
             raise UsageError(f"{split}: no example in {names}; are the labels' fields right?")
@@ -164,8 +168,13 @@ class AnswerData(StructureData):
         return loader
 
 
-def _example(source: Source, record: ProteinRecord, task: Task, value: Any, index: int) -> Record:
+def _example(
+    source: Source, record: ProteinRecord, task: Task, value: Any, index: int, most: int
+) -> Record:
+    protein = record.protein
+    if len(protein) > most and protein.partner is None and not task.codec.positional:
+        protein = Protein(protein.sequence[:most])
     mask = str(record.labels.get(task.mask, "")) if task.mask else ""
-    note: Any = Annotation(record.protein, task.name, value, mask)
+    note: Any = Annotation(protein, task.name, value, mask)
     name = f"{Path(source.data).name}/{record.id}:{task.name}"
     return Record(name, note, {}, record.source, index)
