@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -121,18 +122,27 @@ class AnswerData(StructureData):
         return found
 
     def proteins(self, source: Source, split: str) -> Iterator[ProteinRecord]:
-        """The proteins of one source in a split, with all their labels."""
+        """The readable proteins of one source in a split, with all their labels.
+
+        Others, such as variants with a stop codon inside, are counted in a warning.
+        """
         path = Path(source.data)
         if path.exists():
             label = source.split or "split"
         else:
             entry = protein_set(source.data)
             path, label = protein_file(entry), source.split or entry.split
+        failed: list[RecordFailure] = []
         for record in read_proteins(path):
             if isinstance(record, RecordFailure):
-                raise UsageError(f"data to train on must be readable: {record.error}")
-            if (split_of(record, label) or "train") == split:
+                failed.append(record)
+            elif (split_of(record, label) or "train") == split:
                 yield record
+        if failed:
+            warnings.warn(
+                f"{source.data}: {len(failed)} records skipped; first: {failed[0].error}",
+                stacklevel=2,
+            )
 
     def _questions(self, source: Source, record: ProteinRecord) -> Iterator[tuple[Task, Any]]:
         for name in source.tasks:

@@ -92,9 +92,13 @@ def test_batches_mix_tasks_and_resume(tmp_path: Path) -> None:
     np.testing.assert_array_equal(next(iter(third)).keys, packs[3].keys)
 
 
+def test_unreadable_records_are_counted(tmp_path: Path) -> None:
+    made = data(tmp_path, [{"id": "x", "sequence": "M1"}, *ROWS])
+    with pytest.warns(UserWarning, match="1 records skipped; first: .*record x"):
+        assert len(made.records("train")) == 4
+
+
 def test_wrong_sources_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="readable"):
-        data(tmp_path, [{"id": "a", "sequence": "M1"}]).records("train")
     tokens = ProteinTokenizer({"place": TASKS["place"]})
     with pytest.raises(UsageError, match="unknown task 'states'; known: place"):
         AnswerData([Source("x", ["states"])], tokens)
