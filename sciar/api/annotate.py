@@ -113,9 +113,9 @@ class Annotator:
             ]  # fmt: skip
             whole = found[0]
             if len(numbers) > 1:
-                parts = [(starts[n], requests[n].constraints["protein"], answers[n], p)
-                         for n, p in zip(numbers, found, strict=True)]  # fmt: skip
-                whole = join(id, task, task.view(protein), parts, self.tokenizer.vocabulary,
+                read = [(starts[n], requests[n].constraints["protein"], answers[n], p)
+                        for n, p in zip(numbers, found, strict=True)]  # fmt: skip
+                whole = join(id, task, task.view(protein), read, self.tokenizer.vocabulary,
                              self.scores)  # fmt: skip
             rows[i][rows[i].index(None)] = whole
         return [[p for p in made if p is not None] for made in rows]

@@ -127,13 +127,13 @@ def _figures(
         ]
         return _set_figures(sets)
     if made and isinstance(next((p.value for p in made if p.ok), None), float):
-        truth = np.array([float(e.value) for e in examples])
+        given = np.array([float(e.value) for e in examples])
         known = [p.value for p in made if p.ok]
         fill = float(np.mean(known)) if known else 0.0
-        figures = regression(truth, np.array([p.value if p.ok else fill for p in made]))
+        figures = regression(given, np.array([p.value if p.ok else fill for p in made]))
         if any(isinstance(p.scores, dict) and "mean" in p.scores for p in made):
             means = np.array([p.scores["mean"] if p.ok else fill for p in made])
-            figures |= {f"{k} of means": v for k, v in regression(truth, means).items()}
+            figures |= {f"{k} of means": v for k, v in regression(given, means).items()}
         return figures
     truth_values = [_canonical(task, e) for e in examples]
     return accuracy(truth_values, [p.value for p in made])

@@ -90,9 +90,7 @@ def annotate(
             return _finish(job, outcome, signal, json)
 
 
-def _run(
-    job: Job, resume: bool, stop: Callable[[], int], ray: str, workers: int | None
-) -> Outcome:
+def _run(job: Job, resume: bool, stop: Callable[[], int], ray: str, workers: int | None) -> Outcome:
     from sciar.datasets.readers import DuplicateIdWarning
     from sciar.jobs.progress import Bar
     from sciar.jobs.run import run

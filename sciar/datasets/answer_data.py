@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+import warnings
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,9 @@ from sciar.datasets.mixture import Mixture
 from sciar.datasets.protein_sets import protein_file, protein_set, split_of
 from sciar.datasets.proteins import read_proteins
 from sciar.datasets.readers import RecordFailure
+from sciar.datasets.tokens import TokenCache
 from sciar.errors import UsageError
-from sciar.records import Annotation, ProteinRecord, Record
+from sciar.records import Annotation, Protein, ProteinRecord, Record
 from sciar.tokenization.answers.task import Task
 from sciar.tokenization.protein import ProteinTokenizer
 
@@ -42,6 +44,9 @@ class Source:
 
 class AnswerData(StructureData):
     """Questions about proteins from several sources, tokenized, mixed by task and packed.
+
+    Of a protein that is too long for the tokenizer, a task that names no residues is learnt from
+    the first residues; answers that name some cannot be, and are left out with a warning.
 
     Args:
         sources: labelled proteins with their tasks.
@@ -76,6 +81,7 @@ class AnswerData(StructureData):
         )
         self.answer_sources, self.tasks = sources, tokenizer.tasks
         self.auxiliary, self.mixing, self.val_limit = auxiliary, mixing, val_limit
+        self._names: list[str] = []
         self.derived = [task for task in self.tasks if task.derived]
         for source in sources:
             for name in source.tasks:
@@ -108,25 +114,35 @@ class AnswerData(StructureData):
                     if most is not None and counts.get(task.name, 0) >= most:
                         continue
                     counts[task.name] = counts.get(task.name, 0) + 1
-                    found.append(_example(source, record, task, value, len(found)))
+                    most_residues = self.tokenizer.max_atoms
+                    found.append(_example(source, record, task, value, len(found), most_residues))
         if not found:
             names = ", ".join(source.data for source in self.answer_sources)
             raise UsageError(f"{split}: no example in {names}; are the labels' fields right?")
         return found
 
     def proteins(self, source: Source, split: str) -> Iterator[ProteinRecord]:
-        """The proteins of one source in a split, with all their labels."""
+        """The readable proteins of one source in a split, with all their labels.
+
+        Others, such as variants with a stop codon inside, are counted in a warning.
+        """
         path = Path(source.data)
         if path.exists():
             label = source.split or "split"
         else:
             entry = protein_set(source.data)
             path, label = protein_file(entry), source.split or entry.split
+        failed: list[RecordFailure] = []
         for record in read_proteins(path):
             if isinstance(record, RecordFailure):
-                raise UsageError(f"data to train on must be readable: {record.error}")
-            if (split_of(record, label) or "train") == split:
+                failed.append(record)
+            elif (split_of(record, label) or "train") == split:
                 yield record
+        if failed:
+            warnings.warn(
+                f"{source.data}: {len(failed)} records skipped; first: {failed[0].error}",
+                stacklevel=2,
+            )
 
     def _questions(self, source: Source, record: ProteinRecord) -> Iterator[tuple[Task, Any]]:
         for name in source.tasks:
@@ -145,19 +161,30 @@ class AnswerData(StructureData):
                 if len(record.protein) <= limit and (given := task.derive(record.protein)):
                     yield task, given
 
+    def encoded(self, split: str, records: Sequence[Record]) -> TokenCache:
+        """Token cache of a split; remembers the names of its examples, which end with the task."""
+        cache = super().encoded(split, records)
+        self._names = cache.ids
+        return cache
+
     def _make(self, split: str, shuffle: bool, budget: int | None = None) -> PackedLoader:
         loader = super()._make(split, shuffle, budget)
         if shuffle:
             names = [task.name for task in self.tasks]
             number = {name: i for i, name in enumerate(names)}
-            groups = np.array([number[id.rpartition(":")[2]] for id in loader.cache.ids])
+            groups = np.array([number[id.rpartition(":")[2]] for id in self._names])
             weights = np.array([self.tasks[name].sampling_weight for name in names])
             loader.mix(Mixture(groups, weights, self.mixing))
         return loader
 
 
-def _example(source: Source, record: ProteinRecord, task: Task, value: Any, index: int) -> Record:
+def _example(
+    source: Source, record: ProteinRecord, task: Task, value: Any, index: int, most: int
+) -> Record:
+    protein = record.protein
+    if len(protein) > most and protein.partner is None and not task.codec.positional:
+        protein = Protein(protein.sequence[:most])
     mask = str(record.labels.get(task.mask, "")) if task.mask else ""
-    note: Any = Annotation(record.protein, task.name, value, mask)
+    note: Any = Annotation(protein, task.name, value, mask)
     name = f"{Path(source.data).name}/{record.id}:{task.name}"
     return Record(name, note, {}, record.source, index)

@@ -8,7 +8,7 @@ batch.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -49,8 +49,11 @@ def answer(
     settings: GenerationSettings,
     *,
     at_once: bool = True,
+    budget: int = 16_384,
 ) -> list[Answered]:
     """One answer for each request, in their order.
+
+    Requests about one protein should follow each other: it is then encoded once.
 
     Args:
         model: in evaluation mode.
@@ -59,21 +62,51 @@ def answer(
         settings: of the engine; a trace is always kept.
         at_once: read answers with one token a residue from the states of the residues, in one pass,
             which needs a model whose training included this (``objective.readout``).
+        budget: most tokens of prompts that are read in one pass; it never changes an answer.
     """
     quick = [i for i, r in enumerate(requests) if _is_quick(r, at_once)]
-    read = _read(model, tokenizer, [requests[i] for i in quick])
-    found: dict[int, Answered] = dict(zip(quick, read, strict=True))
+    found: dict[int, Answered] = {}
+    for part in _parts(requests, quick, budget):
+        read = _read(model, tokenizer, [requests[i] for i in part])
+        found |= dict(zip(part, read, strict=True))
     slow = [i for i in range(len(requests)) if i not in found]
-    settings = replace(settings, trace=True, batch_size=max(1, min(settings.batch_size, len(slow))))
-    jobs = [Job(requests[i], i) for i in slow]
-    vocabulary = tokenizer.vocabulary
-    for drawn in Engine(model, tokenizer, settings).run(jobs):
+    for part in _parts(requests, slow, budget):
+        found |= _drawn(model, tokenizer, requests, part, settings)
+    return [found[i] for i in range(len(requests))]
+
+
+def _parts(requests: Sequence[Request], chosen: list[int], budget: int) -> Iterator[list[int]]:
+    """Requests in order, as many at a time as their prompts fit into the budget."""
+    part: list[int] = []
+    total = 0
+    for i in chosen:
+        size = len(requests[i].constraints["protein"]) + 2
+        if part and total + size > budget:
+            yield part
+            part, total = [], 0
+        part.append(i)
+        total += size
+    if part:
+        yield part
+
+
+def _drawn(
+    model: AutoregressiveModel,
+    tokenizer: ProteinTokenizer,
+    requests: Sequence[Request],
+    part: list[int],
+    settings: GenerationSettings,
+) -> dict[int, Answered]:
+    """Answers of the engine by the index of their request."""
+    settings = replace(settings, trace=True, batch_size=min(settings.batch_size, len(part)))
+    found = {}
+    for drawn in Engine(model, tokenizer, settings).run([Job(requests[i], i) for i in part]):
         sequence = drawn.sequence
         cut = slice(sequence.context, len(sequence) - (not drawn.failure))
-        tokens = tuple(vocabulary.names[i] for i in sequence.ids[cut])
+        tokens = tuple(tokenizer.vocabulary.names[i] for i in sequence.ids[cut])
         payload = tuple(sequence.values[cut][sequence.kinds[cut] > 0, 0].tolist())
         found[drawn.job.index] = Answered(tokens, payload, drawn.steps, drawn.failure)
-    return [found[i] for i in range(len(requests))]
+    return found
 
 
 def frequencies(

@@ -86,7 +86,7 @@ class Annotate:
         return dict(self._identity)
 
     def tokens(self, record: ProteinRecord) -> int:
-        """Residues, once for each task that is asked; question and short answers are not counted."""
+        """Residues, once for each task; questions and short answers are not counted."""
         return (len(record.protein) + 2) * len(self.tasks)
 
     def run(self, records: Sequence[ProteinRecord]) -> list[list[Answer]]:

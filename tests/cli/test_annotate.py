@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -20,7 +21,7 @@ from tiny_proteins import TASKS, make_protein_model
 from sciar.cli import main
 from sciar.jobs import Row, read_rows
 
-TASK = "place"
+TASK = "deeploc"
 
 
 @pytest.fixture(scope="module")
@@ -52,20 +53,20 @@ def test_rows_of_every_kind_of_task(
 ) -> None:
     path = write(tmp_path / "p.fasta.gz", gzip.compress(b">a one\nMKVLAA\n>b\nACD\nEF\n>c\nMK1\n"))
     numbers = tmp_path / "counts.json"
-    code, rows = annotated(path, "--json", str(numbers), tasks="place, tm,secondary_structure")
+    code, rows = annotated(path, "--json", str(numbers), tasks="deeploc, tm,secondary_structure")
     assert code == 3
     assert [(r.id, r.task) for r in rows] == [
-        (id, task) for id in "abc" for task in ("place", "tm", "secondary_structure")
+        (id, task) for id in "abc" for task in ("deeploc", "tm", "secondary_structure")
     ]
     place, tm, structure = (r for r in rows if r.id == "b")
-    assert place.value in TASKS["place"]["labels"] and 0 < place.confidence <= 1
+    assert place.value in TASKS["deeploc"]["labels"] and 0 < place.confidence <= 1
     assert isinstance(tm.value, float) and tm.confidence is None
     assert len(structure.value) == 5 and set(structure.value) <= set("HEC")
     assert {r.status for r in rows if r.id == "c"} == {"failed"}
     assert all("character '1' at position 3 is no residue" in r.message for r in rows[6:])
     told = capsys.readouterr().out
     assert "records 3, without any answer 1; rows 9, answered 6, failed 3" in told
-    assert "  c, place: sequence: character '1'" in told
+    assert "  c, deeploc: sequence: character '1'" in told
     content = json.loads(numbers.read_text())
     assert content["tasks"]["tm"] == {"answered": 2, "failed": 1} and content["complete"]
 
@@ -121,7 +122,10 @@ def test_exit_codes(annotated, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"--tasks": "place,fold"}, "tiny-answers has no task 'fold'; it knows: place, tm, sec"),
+        (
+            {"--tasks": "deeploc,fold"},
+            "tiny-answers has no task 'fold'; it knows: deeploc, tm, sec",
+        ),
         ({"--tasks": "ec"}, "tiny-answers has no task 'ec'"),
         ({"--model": "nonesuch"}, "no model and no folder 'nonesuch'"),
         ({"--model": "csp"}, "csp makes structures and answers no questions"),
@@ -184,7 +188,7 @@ def test_rows_do_not_depend_on_batches(model: str, tmp_path: Path) -> None:
     made = []
     for number, tokens in enumerate(("1", "3000", "100000")):
         out = tmp_path / str(number)
-        words = ["--tasks", "place,tm,secondary_structure", "--shard-size", str(20 + 10 * number)]
+        words = ["--tasks", "deeploc,tm,secondary_structure", "--shard-size", str(20 + 10 * number)]
         words += ["--batch-tokens", tokens, "--out", str(out)]
         assert main(["annotate", str(path), "--model", model, *words]) == 0
         made.append(list(read_rows(out)))
@@ -198,19 +202,31 @@ def test_rows_do_not_depend_on_batches(model: str, tmp_path: Path) -> None:
                 assert row.confidence == pytest.approx(first.confidence, abs=2e-4)
 
 
-def test_stopped_by_sigterm_and_killed(model: str, tmp_path: Path) -> None:
+def test_the_command_of_the_readme(
+    repo_root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = (repo_root / "README.md").read_text(encoding="utf-8").replace("\\\n", " ")
+    (command,) = [line for line in text.splitlines() if line.startswith("sciar annotate ")]
+    monkeypatch.chdir(tmp_path)
+    make_protein_model(Path("runs/protein-multitask/model"))
+    write_fasta(Path("proteins.fasta"), 30, bad_every=0)
+    assert main(shlex.split(command)[1:]) == 0
+    rows = list(read_rows("annotated", task="deeploc"))
+    assert [row.id for row in rows] == [f"p{i}" for i in range(30)]
+    assert main(shlex.split(command)[1:]) == 0  # resumed, and there is nothing left to do
+
+
+def test_killed_and_stopped_by_sigterm(model: str, tmp_path: Path) -> None:
     path = tmp_path / "p.fasta"
-    write_fasta(path, 400, bad_every=80)
-    words = ["--model", model, "--tasks", "place,secondary_structure", "--shard-size", "50"]
-    command = [sys.executable, "-m", "sciar", "annotate", str(path), *words]
-    command += ["--batch-tokens", "2000"]
+    write_fasta(path, 300, bad_every=60)
+    words = ["annotate", str(path), "--model", model, "--tasks", "deeploc,secondary_structure"]
+    words += ["--shard-size", "25", "--batch-tokens", "2000", "--out"]
     calm, out = tmp_path / "calm", tmp_path / "out"
-    done = subprocess.run([*command, "--out", str(calm)], capture_output=True, text=True)
-    assert done.returncode == 3, done.stderr
+    assert main([*words, str(calm)]) == 3
     for number, code in ((signal.SIGKILL, -9), (signal.SIGTERM, 143)):
-        have = len(list(out.glob("part-*"))) if out.exists() else 0
+        have = len(list(out.glob("part-*")))
         process = subprocess.Popen(
-            [*command, "--out", str(out), "--resume"],
+            [sys.executable, "-m", "sciar", *words, str(out), "--resume"],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
         )  # fmt: skip
         deadline = time.monotonic() + 300
@@ -221,8 +237,7 @@ def test_stopped_by_sigterm_and_killed(model: str, tmp_path: Path) -> None:
         told, errors = process.communicate(timeout=300)
         assert process.returncode == code, errors[-2000:]
         assert ("--resume goes on from there" in told) == (number == signal.SIGTERM)
-    done = subprocess.run([*command, "--out", str(out), "--resume"], capture_output=True, text=True)
-    assert done.returncode == 3, done.stderr
+    assert main([*words, str(out), "--resume"]) == 3
     assert {p.name: p.read_bytes() for p in out.iterdir()} == {
         p.name: p.read_bytes() for p in calm.iterdir()
     }

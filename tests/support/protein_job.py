@@ -1,6 +1,6 @@
 """A batch job with a worker that needs no model, also as a program to be killed.
 
-``python protein_job.py INPUT OUT [--resume] [--delay S] [--ray ADDRESS] ...``
+``python protein_job.py INPUT --out OUT [--resume] [--delay S] [--ray ADDRESS] ...``
 """
 
 from __future__ import annotations
@@ -80,7 +80,7 @@ def job(source: Path, out: Path, *, shard_size: int = 1000, batch_tokens: int = 
 def main() -> Outcome:
     parser = argparse.ArgumentParser()
     parser.add_argument("input", type=Path)
-    parser.add_argument("out", type=Path)
+    parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--resume", action="store_true")
     parser.add_argument("--shard-size", type=int, default=100)
     parser.add_argument("--batch-tokens", type=int, default=4096)
@@ -113,3 +113,4 @@ def main() -> Outcome:
 if __name__ == "__main__":
     done = main()
     print(f"{done.records} {done.kept} {done.complete}")
+    raise SystemExit(0 if done.good == done.rows else 3)

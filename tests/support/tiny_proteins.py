@@ -13,7 +13,11 @@ from sciar.nn.decoder import DecoderConfig
 from sciar.tokenization.protein import ProteinTokenizer
 
 TASKS: dict[str, dict[str, Any]] = {
-    "place": {"type": "single", "labels": ["Nucleus", "Cytoplasm", "Membrane"], "field": "place"},
+    "deeploc": {
+        "type": "single",
+        "labels": ["Nucleus", "Cytoplasm", "Membrane"],
+        "field": "location",
+    },
     "tm": {"type": "number", "mean": 60.0, "std": 10.0, "field": "tm"},
     "secondary_structure": {"type": "per_residue", "labels": "HEC", "field": "labels"},
     "binds": {"type": "single", "labels": ["yes", "no"], "field": "binds", "inputs": 2},

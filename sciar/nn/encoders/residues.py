@@ -104,7 +104,7 @@ class ResidueEncoder(nn.Module):
         self.cache = cache
         self._store: EmbeddingStore | None = None
         if train == "lora":
-            add_lora(self.encoder, **self.adapters)
+            add_lora(self.encoder, rank, alpha, dropout)
         elif train != "all":
             self.encoder.requires_grad_(False)
         if train == "last":
@@ -213,8 +213,8 @@ def _windows(chains: list[Tensor], window: int) -> Iterator[tuple[Tensor, Tensor
             last = i + 1 == len(starts)
             stop = len(chain) if last else (starts[i + 1] + start + window) // 2
             piece = chain[start : start + window]
-            tokens = torch.cat([torch.tensor([CLS]), piece, torch.tensor([EOS])])
-            yield tokens, torch.arange(taken - start + 1, stop - start + 1)
+            whole = torch.cat([torch.tensor([CLS]), piece, torch.tensor([EOS])])
+            yield whole, torch.arange(taken - start + 1, stop - start + 1)
             taken = stop
 
 

@@ -62,6 +62,15 @@ def test_limits_hold_for_each_task(tmp_path: Path) -> None:
     assert len(asked(data(tmp_path, limit=1), "train")) == 2
 
 
+def test_long_proteins_teach_what_names_no_residue(tmp_path: Path) -> None:
+    rows = [{"id": "l", "sequence": "M" * 100, "states": "H" * 100, "place": "in"}]
+    made = data(tmp_path, rows)
+    with pytest.warns(UserWarning, match="100 residues"):
+        cache = made.encoded("train", made.records("train"))
+    assert [name.partition("/")[2] for name in cache.ids] == ["l:place"]
+    assert cache.lengths().tolist() == [1 + 64 + 1 + 2]
+
+
 def test_batches_mix_tasks_and_resume(tmp_path: Path) -> None:
     rows = [{"id": str(i), "sequence": "MSTAYK", "states": "HHECCC"} for i in range(30)]
     rows += [{"id": f"x{i}", "sequence": "MKVL", "place": "in"} for i in range(10)]
@@ -83,9 +92,13 @@ def test_batches_mix_tasks_and_resume(tmp_path: Path) -> None:
     np.testing.assert_array_equal(next(iter(third)).keys, packs[3].keys)
 
 
+def test_unreadable_records_are_counted(tmp_path: Path) -> None:
+    made = data(tmp_path, [{"id": "x", "sequence": "M1"}, *ROWS])
+    with pytest.warns(UserWarning, match="1 records skipped; first: .*record x"):
+        assert len(made.records("train")) == 4
+
+
 def test_wrong_sources_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="readable"):
-        data(tmp_path, [{"id": "a", "sequence": "M1"}]).records("train")
     tokens = ProteinTokenizer({"place": TASKS["place"]})
     with pytest.raises(UsageError, match="unknown task 'states'; known: place"):
         AnswerData([Source("x", ["states"])], tokens)

@@ -58,6 +58,7 @@ def test_answers_do_not_depend_on_their_company() -> None:
     for again in (
         answer(MODEL, TOKENS, requests[::-1], GREEDY)[::-1],
         answer(MODEL, TOKENS, requests, few),
+        answer(MODEL, TOKENS, requests, GREEDY, budget=40),
         [answer(MODEL, TOKENS, [request], GREEDY)[0] for request in requests],
     ):
         for first, second in zip(together, again, strict=True):

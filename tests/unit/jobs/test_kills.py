@@ -16,10 +16,10 @@ ROOT = Path(__file__).resolve().parents[3]
 PROGRAM = [sys.executable, "-W", "ignore", str(ROOT / "tests" / "support" / "protein_job.py")]
 
 
-def start(*words: object) -> subprocess.Popen[str]:
+def start(source: Path, out: Path, *words: object) -> subprocess.Popen[str]:
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     return subprocess.Popen(
-        [*PROGRAM, *map(str, words)],
+        [*PROGRAM, str(source), "--out", str(out), *map(str, words)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -29,7 +29,7 @@ def start(*words: object) -> subprocess.Popen[str]:
 
 def finish(process: subprocess.Popen[str]) -> list[str]:
     told, errors = process.communicate(timeout=300)
-    assert process.returncode == 0, errors[-2000:]
+    assert process.returncode == 3, errors[-2000:]
     return told.split()
 
 
