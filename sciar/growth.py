@@ -7,6 +7,7 @@ inputs then give the same hidden states and the same logits over the old symbols
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -14,6 +15,7 @@ from torch import Tensor
 from sciar.errors import ModelError
 from sciar.folder import ModelFolder
 from sciar.model import AutoregressiveModel
+from sciar.tokenization.vocabulary import Vocabulary
 
 _FAMILY = re.compile(r"<?[a-z0-9]+(?=[_:])")
 _TABLES = {"embedding.token.weight": 0, "embedding.label.weight": 1,
@@ -63,15 +65,56 @@ def copy_weights(source: ModelFolder, target: AutoregressiveModel) -> None:
     target.load_state_dict(own)
 
 
+def train_only_new(old: Vocabulary, model: AutoregressiveModel) -> list[str]:
+    """Freeze everything but what new symbols have brought, so that old answers stay as they are.
+
+    Trained are the rows of new symbols, and input modules and heads of new slot kinds. Old logits
+    over old symbols stay bit for bit, because nothing that they hang on moves.
+
+    Returns:
+        Names of the parameters that are trained, wholly or in part.
+
+    Raises:
+        ModelError: no symbol is new.
+    """
+    new = model.vocabulary
+    if len(old) == len(new):
+        raise ModelError("no symbol is new, so there is nothing to train by new_only")
+    added = tuple(
+        f"{part}.{i}."
+        for part in ("embedding.payload", "heads")
+        for i in range(len(old.slots), len(new.slots))
+    )
+    trained = []
+    for name, parameter in model.named_parameters():
+        if name in _TABLES:
+            fixed = len(old) + _TABLES[name]
+            parameter.register_hook(_without_rows(fixed))
+        elif not name.startswith(added or ("\0",)):
+            parameter.requires_grad_(False)
+            continue
+        trained.append(name)
+    return trained
+
+
+def _without_rows(count: int) -> Callable[[Tensor], Tensor]:
+    """A hook that takes the gradient of the first rows away."""
+
+    def hook(gradient: Tensor) -> Tensor:
+        gradient = gradient.clone()
+        gradient[:count] = 0.0
+        return gradient
+
+    return hook
+
+
 _GROWING = (
     "embedding.anchor.weight", "embedding.next_anchor.weight", "embedding.next_kind.weight",
     "embedding.reference.label.weight",
 )  # fmt: skip
 
 
-def _beginnings(
-    rows: Tensor, old: tuple[str, ...], new: tuple[str, ...], before: int
-) -> Tensor:
+def _beginnings(rows: Tensor, old: tuple[str, ...], new: tuple[str, ...], before: int) -> Tensor:
     """(new symbols, width) mean of the old rows of each new symbol's family, or zero."""
     members: dict[str, list[int]] = {}
     for i, name in enumerate(old):

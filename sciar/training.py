@@ -7,7 +7,7 @@ import platform
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib import resources
 from importlib.util import find_spec
 from pathlib import Path
@@ -21,6 +21,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from sciar.datasets.answer_data import AnswerData
 from sciar.datasets.datamodule import StructureData
@@ -86,7 +87,7 @@ def _recipe(value: str, known: dict[str, Path]) -> str:
 
 
 class ExportModel(L.Callback):
-    """Writes the trained model as a folder when training ends; on Ctrl-C, a checkpoint instead.
+    """Writes the trained model as a folder at the end; on Ctrl-C or SIGTERM a checkpoint instead.
 
     Args:
         folder: where; default ``model`` inside the run's folder.
@@ -107,10 +108,11 @@ class ExportModel(L.Callback):
     def on_exception(
         self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException
     ) -> None:
-        if isinstance(exception, KeyboardInterrupt) and trainer.global_step > 0:
+        stopped = isinstance(exception, KeyboardInterrupt | SIGTERMException)
+        if stopped and trainer.global_step > 0:
             path = Path(trainer.default_root_dir) / "interrupted.ckpt"
             trainer.save_checkpoint(path)
-            print(f"interrupted: checkpoint written to {path}; go on with --ckpt_path {path}")
+            _say(f"interrupted: checkpoint written to {path}; go on with --ckpt_path {path}")
 
     def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         if stage != "fit" or trainer.global_step == 0:
@@ -125,6 +127,7 @@ class ExportModel(L.Callback):
             "recipe": name,
             "data": self.data,
             **_counts(trainer),
+            **_objective(pl_module),
             "steps": trainer.global_step,
             "parameters": sum(p.numel() for p in model.parameters()),
             "hardware": _hardware(trainer),
@@ -146,6 +149,14 @@ class ExportModel(L.Callback):
             return module.model
         assert isinstance(module, AutoregressiveTask)
         return whole_model(trainer, module)
+
+
+def _objective(module: L.LightningModule) -> dict[str, Any]:
+    """What the model was trained for, which tells how it may be read."""
+    if not isinstance(module, AutoregressiveTask):
+        return {}
+    objective = module.objective
+    return {"objective": {"name": type(objective).__name__, **asdict(objective)}}
 
 
 def _counts(trainer: L.Trainer) -> dict[str, Any]:
@@ -235,9 +246,10 @@ def _given(arguments: Sequence[str]) -> Iterator[tuple[str, str]]:
 class TrainingCLI(LightningCLI):
     """LightningCLI of SciAR.
 
-    The data decides what only they know (a fitted tokenizer, hence the vocabulary); bf16 in a recipe holds where
-    the machine has it. Loggers (CSV and TensorBoard unless the recipe or command names others) and
-    checkpoints go to ``trainer.default_root_dir``, so that this one option moves a whole run.
+    The data decides what only they know (a fitted tokenizer, hence the vocabulary); bf16 in a
+    recipe holds where the machine has it. Loggers (CSV and TensorBoard unless the recipe or command
+    names others) and checkpoints go to ``trainer.default_root_dir``, so that this one option moves
+    a whole run.
     """
 
     def __init__(

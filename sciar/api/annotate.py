@@ -39,7 +39,7 @@ class Annotator:
             trained for it.
         scores: also give the details of each answer (:class:`~sciar.api.predictions.Prediction`).
         threshold: least chance of a member of a set or list; default: that of the model's
-            calibration, else 0.5. ``None`` in :class:`GenerationSettings` has no counterpart here.
+            calibration, else 0.5.
         rows: most answers in the making at once.
 
     Raises:
@@ -70,7 +70,7 @@ class Annotator:
             raise UsageError(f"{model.name} {what}; it knows: {known}")
         self.tasks = [tokenizer.tasks[name] for name in dict.fromkeys(names)]
         self.calibration: dict[str, dict[str, float]] = model.info.get("calibration") or {}
-        trained = bool(model.info.get("readout", True))
+        trained = float((model.info.get("objective") or {}).get("readout", 0.0)) > 0
         self.at_once = trained if at_once is None else at_once
         self.scores, self.threshold, self.rows = scores, threshold, rows
 
@@ -113,9 +113,9 @@ class Annotator:
             ]  # fmt: skip
             whole = found[0]
             if len(numbers) > 1:
-                parts = [(starts[n], requests[n].constraints["protein"], answers[n], p)
-                         for n, p in zip(numbers, found, strict=True)]  # fmt: skip
-                whole = join(id, task, task.view(protein), parts, self.tokenizer.vocabulary,
+                read = [(starts[n], requests[n].constraints["protein"], answers[n], p)
+                        for n, p in zip(numbers, found, strict=True)]  # fmt: skip
+                whole = join(id, task, task.view(protein), read, self.tokenizer.vocabulary,
                              self.scores)  # fmt: skip
             rows[i][rows[i].index(None)] = whole
         return [[p for p in made if p is not None] for made in rows]

@@ -163,7 +163,9 @@ def digits_moments(
         token = vocabulary.id(name)
         if step is not None and token == step.token and len(step.ids) > 1:
             p = np.exp(tempered(step.log_p, temperature))
-            rest = sum(t.startswith("dig:") and t[4:].isdigit() for t in made.tokens[position + 1 :])
+            rest = sum(
+                t.startswith("dig:") and t[4:].isdigit() for t in made.tokens[position + 1 :]
+            )
             for other, q in zip(step.ids, p, strict=True):
                 if other != token and int(other) in number:
                     points.append(_middle(codec, text + number[int(other)], rest))

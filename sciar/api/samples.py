@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, assert_never
 
 from sciar.errors import RecordError
-from sciar.records import Crystal, Molecule, Record, Structure, symbols_of
+from sciar.records import Crystal, Molecule, Protein, Record, Structure, no_atoms, symbols_of
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -35,6 +35,7 @@ class Sample:
             :class:`~sciar.records.Molecule`, ``None`` if it failed.
         rejected: the structure that a check refused, which figures over all samples need; ``None``
             if the sample is ok, or no structure could be made of it.
+        earlier: why the attempts before the last one failed, in order (only with ``retries``).
     """
 
     id: str
@@ -47,6 +48,7 @@ class Sample:
     attempts: int = 0
     record: Structure | None = None
     rejected: Structure | None = None
+    earlier: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -68,6 +70,8 @@ class Sample:
                 return self.record.to_pymatgen()
             case Molecule():
                 return self.record.to_rdkit()
+            case Protein():
+                return self.record
             case _:
                 assert_never(self.record)
 
@@ -86,6 +90,8 @@ class Sample:
                 return Atoms(symbols, scaled_positions=record.frac, cell=record.lattice, pbc=True)
             case Molecule():
                 return Atoms(symbols, positions=record.positions)
+            case Protein():
+                raise no_atoms()
             case _:
                 assert_never(record)
 
@@ -112,6 +118,8 @@ class Sample:
                 return Data(z=z, pos=pos, cell=cell[None], frac=frac)
             case Molecule():
                 return Data(z=z, pos=torch.tensor(record.positions).float())
+            case Protein():
+                raise no_atoms()
             case _:
                 assert_never(record)
 
@@ -126,6 +134,7 @@ class Sample:
             "seed": self.seed,
             "logp": self.logp,
             "attempts": self.attempts,
+            "earlier": "; ".join(self.earlier),
         }
 
     def properties(self) -> dict[str, Any]:

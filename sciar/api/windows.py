@@ -35,8 +35,8 @@ def windows(task: Task, protein: Protein, limit: int) -> list[tuple[int, Protein
     """
     if isinstance(task.codec, Contacts) or protein.partner is not None:
         raise RecordError(
-            f"task {task.name}: {len(protein)} residues; a question about a pair, or about contacts, "
-            f"takes at most {limit} and cannot be asked in windows",
+            f"task {task.name}: {len(protein)} residues; a question about a pair, or about "
+            f"contacts, takes at most {limit} and cannot be asked in windows",
             field="sequence",
         )
     starts = window_starts(len(protein), limit)
@@ -71,9 +71,7 @@ def join(
             for label, q in (p.scores or {p.value: 1.0}).items():
                 total[label] += q / len(found)
         best_label = max(total, key=lambda label: total[label])
-        made = replace(
-            found[0], value=best_label, confidence=total[best_label], scores=dict(total)
-        )
+        made = replace(found[0], value=best_label, confidence=total[best_label], scores=dict(total))
     return replace(made, message=note, steps=steps, scores=made.scores if scores else None)
 
 

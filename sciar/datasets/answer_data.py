@@ -1,9 +1,9 @@
-"""From labelled proteins to packs of questions with their answers: the data of Prot2Token models."""
+"""From labelled proteins to packs of questions with answers: the data of Prot2Token models."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,8 +16,9 @@ from sciar.datasets.mixture import Mixture
 from sciar.datasets.protein_sets import protein_file, protein_set, split_of
 from sciar.datasets.proteins import read_proteins
 from sciar.datasets.readers import RecordFailure
+from sciar.datasets.tokens import TokenCache
 from sciar.errors import UsageError
-from sciar.records import Annotation, ProteinRecord, Record
+from sciar.records import Annotation, Protein, ProteinRecord, Record
 from sciar.tokenization.answers.task import Task
 from sciar.tokenization.protein import ProteinTokenizer
 
@@ -42,6 +43,9 @@ class Source:
 
 class AnswerData(StructureData):
     """Questions about proteins from several sources, tokenized, mixed by task and packed.
+
+    Of a protein that is too long for the tokenizer, a task that names no residues is learnt from
+    the first residues; answers that name some cannot be, and are left out with a warning.
 
     Args:
         sources: labelled proteins with their tasks.
@@ -76,6 +80,7 @@ class AnswerData(StructureData):
         )
         self.answer_sources, self.tasks = sources, tokenizer.tasks
         self.auxiliary, self.mixing, self.val_limit = auxiliary, mixing, val_limit
+        self._names: list[str] = []
         self.derived = [task for task in self.tasks if task.derived]
         for source in sources:
             for name in source.tasks:
@@ -99,7 +104,7 @@ class AnswerData(StructureData):
         most = self.limit if split == "train" else self.val_limit if split == "val" else None
         most = self.limit if most is None else most
         for source in self.answer_sources:
-            proteins = list(self._proteins(source, split))
+            proteins = list(self.proteins(source, split))
             if source.limit is not None and len(proteins) > source.limit:
                 spread = np.linspace(0, len(proteins) - 1, source.limit).round().astype(int)
                 proteins = [proteins[i] for i in spread]
@@ -108,13 +113,15 @@ class AnswerData(StructureData):
                     if most is not None and counts.get(task.name, 0) >= most:
                         continue
                     counts[task.name] = counts.get(task.name, 0) + 1
-                    found.append(_example(source, record, task, value, len(found)))
+                    most_residues = self.tokenizer.max_atoms
+                    found.append(_example(source, record, task, value, len(found), most_residues))
         if not found:
             names = ", ".join(source.data for source in self.answer_sources)
             raise UsageError(f"{split}: no example in {names}; are the labels' fields right?")
         return found
 
-    def _proteins(self, source: Source, split: str) -> Iterator[ProteinRecord]:
+    def proteins(self, source: Source, split: str) -> Iterator[ProteinRecord]:
+        """The proteins of one source in a split, with all their labels."""
         path = Path(source.data)
         if path.exists():
             label = source.split or "split"
@@ -137,24 +144,37 @@ class AnswerData(StructureData):
             # By the id alone, so that a protein is asked the same in every run and process.
             digest = hashlib.sha256(f"{self.seed} {record.id}".encode()).digest()
             rng = np.random.default_rng(int.from_bytes(digest[:8], "little"))
-            for task in (self.derived[i] for i in rng.permutation(len(self.derived))[: self.auxiliary]):
+            for task in (
+                self.derived[i] for i in rng.permutation(len(self.derived))[: self.auxiliary]
+            ):
                 limit = getattr(task.codec, "max_length", len(record.protein))
                 if len(record.protein) <= limit and (given := task.derive(record.protein)):
                     yield task, given
+
+    def encoded(self, split: str, records: Sequence[Record]) -> TokenCache:
+        """Token cache of a split; remembers the names of its examples, which end with the task."""
+        cache = super().encoded(split, records)
+        self._names = cache.ids
+        return cache
 
     def _make(self, split: str, shuffle: bool, budget: int | None = None) -> PackedLoader:
         loader = super()._make(split, shuffle, budget)
         if shuffle:
             names = [task.name for task in self.tasks]
             number = {name: i for i, name in enumerate(names)}
-            groups = np.array([number[id.rpartition(":")[2]] for id in loader.cache.ids])
+            groups = np.array([number[id.rpartition(":")[2]] for id in self._names])
             weights = np.array([self.tasks[name].sampling_weight for name in names])
             loader.mix(Mixture(groups, weights, self.mixing))
         return loader
 
 
-def _example(source: Source, record: ProteinRecord, task: Task, value: Any, index: int) -> Record:
+def _example(
+    source: Source, record: ProteinRecord, task: Task, value: Any, index: int, most: int
+) -> Record:
+    protein = record.protein
+    if len(protein) > most and protein.partner is None and not task.codec.positional:
+        protein = Protein(protein.sequence[:most])
     mask = str(record.labels.get(task.mask, "")) if task.mask else ""
-    note: Any = Annotation(record.protein, task.name, value, mask)
+    note: Any = Annotation(protein, task.name, value, mask)
     name = f"{Path(source.data).name}/{record.id}:{task.name}"
     return Record(name, note, {}, record.source, index)

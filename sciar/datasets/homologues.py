@@ -3,9 +3,9 @@
 For a pair of sequences the measure is the containment: distinct k-mers in common, divided by those
 of the shorter list. Where identical residues are spread evenly, a share ``p`` of them leaves about
 ``p ** k`` of the k-mers intact: at k = 5, 55 % identical residues give 0.05, 70 % give 0.17.
-Unrelated sequences of 300 residues share about 0.03 k-mers, so 0.05 and at least six in common tell
-them apart, also where one of thousands of references is meant. Words of one or two kinds of residues
-(runs, purification tags of histidine) do not count.
+Unrelated sequences of 300 residues share about 0.03 k-mers, so 0.05 and at least six in common
+tell them apart, also where one of thousands of references is meant. Words of one or two kinds of
+residues (runs, purification tags of histidine) do not count.
 """
 
 from __future__ import annotations
@@ -74,8 +74,8 @@ class Homologues:
     ) -> None:
         if not 2 <= k <= 12 or not 0 < threshold <= 1:
             raise UsageError(
-                f"homologues are told by words of 2 to 12 residues and a share above 0 and up to 1, "
-                f"got k = {k} and a threshold of {threshold}"
+                f"homologues are told by words of 2 to 12 residues and a share above 0 and up to "
+                f"1, got k = {k} and a threshold of {threshold}"
             )
         self.k, self.threshold, self.at_least = k, threshold, at_least
         self._same = frozenset(references)

@@ -14,8 +14,8 @@ class ResidueData(L.LightningDataModule):
     """Sequences of several sources, without what is tested, cropped and packed.
 
     Args:
-        sources: names of protein sets, or files of sequences. The test parts of all of them are held
-            out with their relatives (:func:`sciar.datasets.residues.gather`).
+        sources: names of protein sets, or files of sequences. The test parts of all of them
+            are held out with their relatives (:func:`sciar.datasets.residues.gather`).
         batch_tokens: tokens a training batch, over all processes.
         crop: most residues of a sequence in a batch; another piece in every pass.
         k: length of the words by which relatives are told.

@@ -32,7 +32,7 @@ class CategoricalHead(nn.Module):
         return F.cross_entropy(logits, target_N, reduction="none", label_smoothing=self.smoothing)
 
     def log_probs(self, condition_NC: Tensor, allowed_NV: Tensor) -> Tensor:
-        """(N, V) log-probabilities under the constrained model; -inf where a token may not stand."""
+        """(N, V) log-probabilities of the constrained model; -inf where a token may not stand."""
         return self(condition_NC).masked_fill(~allowed_NV, float("-inf")).log_softmax(-1)
 
     @torch.no_grad()

@@ -1,8 +1,8 @@
 """Next token for batches of many tasks: every task counts the same, however long its answers are.
 
-L = mean over the groups of a batch of the mean over their sequences of sum_t w_t l_t, where the loss
-weights w_t of a sequence sum to the weight of its group, as its tokenizer sees to. A sequence says
-its group by a token, such as the task that is asked for.
+L = mean over the groups of a batch of the mean over their sequences of sum_t w_t l_t, where the
+loss weights w_t of a sequence sum to the weight of its group, as its tokenizer sees to. A sequence
+says its group by a token, such as the task that is asked for.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class GroupedObjective(NextTokenObjective):
     Attributes:
         prefix: how the names of the tokens begin that say a sequence's group.
         readout: weight of predicting words at once: a word at the place of a slot of the prompt is
-            also predicted from the state of that slot, by the same rows of the output layer. 0: off.
+            also predicted from the state of that slot, by the same output rows; 0: not.
         hide: share of the payloads that are only read (geometry ``given``) which become ``blank``,
             chosen anew in every step by record and position; 0.05 in Prot2Token.
         blank: such a payload; for residues the id of ``<mask>``.
@@ -113,7 +113,7 @@ class GroupedObjective(NextTokenObjective):
         return each
 
     def _hidden(self, model: AutoregressiveModel, pack: Pack, values: Tensor, salt: int) -> Tensor:
-        """Payloads with some of the given ones hidden; validation has negative salts and hides none."""
+        """Payloads with some of the given ones hidden; none in validation (negative salts)."""
         given = [i + 1 for i, s in enumerate(model.vocabulary.slots) if s.geometry == "given"]
         read = torch.isin(pack.kinds, pack.kinds.new_tensor(given))
         chance = uniform(derive(position_keys(pack), salt + 17), 1)[:, 0]
@@ -169,9 +169,7 @@ def slots_of_prompt(pack: Pack, span: slice) -> Tensor:
     return found.nonzero().squeeze(1) + span.start
 
 
-def _sums(
-    each: Tensor, weight: Tensor, owner: Tensor, count: int
-) -> tuple[Tensor, Tensor]:
+def _sums(each: Tensor, weight: Tensor, owner: Tensor, count: int) -> tuple[Tensor, Tensor]:
     """(B,) weighted sum of the losses of each sequence, and (B,) whether it has any weight."""
     total = each.new_zeros(count).index_add(0, owner, weight.to(each.dtype))
     value = each.new_zeros(count).index_add(0, owner, each * weight)

@@ -13,9 +13,9 @@ from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 from torch.distributed.tensor import DTensor
 
-from sciar.errors import ModelError
+from sciar.errors import ModelError, UsageError
 from sciar.folder import load_folder
-from sciar.growth import copy_weights
+from sciar.growth import copy_weights, train_only_new
 from sciar.model import AutoregressiveModel, ModelConfig
 from sciar.objectives.next_token import NextTokenObjective
 from sciar.tasks.schedule import warmup_cosine
@@ -47,6 +47,7 @@ class AutoregressiveTask(L.LightningModule):
         seed: of initial weights and training noise.
         init_from: model folder to start from (fine-tuning); its sizes must be the same, its
             statistics may differ, and its vocabulary must be the beginning of the new one.
+        new_only: train only what new symbols have brought (:func:`sciar.growth.train_only_new`).
     """
 
     def __init__(
@@ -64,6 +65,7 @@ class AutoregressiveTask(L.LightningModule):
         matmul_precision: str = "highest",
         seed: int = 0,
         init_from: str | None = None,
+        new_only: bool = False,
     ) -> None:
         super().__init__()
         self.tokenizer, self.objective = tokenizer, objective or NextTokenObjective()
@@ -79,8 +81,15 @@ class AutoregressiveTask(L.LightningModule):
                 model,
                 tokenizer.layout.relations,
             )
+        if new_only and not init_from:
+            raise UsageError("new_only trains what is new beside a model: name it with init_from")
         if init_from:
-            copy_weights(load_folder(Path(init_from)), self.model)
+            source = load_folder(Path(init_from))
+            copy_weights(source, self.model)
+            if new_only:
+                # Decay would move old rows that have no gradient.
+                self.weight_decay = 0.0
+                train_only_new(source.model.vocabulary, self.model)
 
     def setup(self, stage: str) -> None:
         torch.set_float32_matmul_precision(self.matmul_precision)

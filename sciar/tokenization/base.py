@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -27,8 +27,12 @@ class LayoutTokenizer(ABC):
         layout: the segments.
         max_atoms: largest structure that the tokenizer takes.
         makes: kinds of structures that it takes and makes, names in :data:`sciar.records.KINDS`.
+        floors: smallest standard deviation that is fitted, by slot kind and in its unit; 0.001 for
+            those that are not named. What hardly varies in the training data, as the angles of
+            cubic cells, may vary elsewhere, and a loss in units of almost nothing explodes there.
         conditions: names of the constraints that :meth:`request` understands, the one that says
             most about a structure first.
+        reads: kind of records that files are read for (``datasets.readers.Kind``); ``None``: any.
     """
 
     vocabulary: Vocabulary
@@ -36,6 +40,8 @@ class LayoutTokenizer(ABC):
     max_atoms: int
     makes: tuple[str, ...] = ()
     conditions: tuple[str, ...] = ()
+    reads: Literal["crystal", "molecule", "protein"] | None = None
+    floors: ClassVar[dict[str, float]] = {}
 
     @abstractmethod
     def fields(
@@ -90,6 +96,14 @@ class LayoutTokenizer(ABC):
         """Kinds of structures that may come of a request; those of :attr:`makes` by default."""
         return self.makes
 
+    def example(self, record: Record) -> Any:
+        """What :meth:`encode` takes of a record: by default its structure.
+
+        Raises:
+            RecordError: the record lacks something that the tokenizer needs.
+        """
+        return record.structure
+
     def part_for(self, structure: Structure) -> LayoutTokenizer:
         """The tokenizer that really encodes a structure; itself, unless it has parts."""
         return self
@@ -119,14 +133,6 @@ class LayoutTokenizer(ABC):
     def config(self) -> dict[str, Any]:
         """Constructor arguments beside the vocabulary, in plain types."""
         return {}
-
-    def group(self, structure: Structure) -> str:
-        """Name of what batches are mixed from and losses averaged over; by default all is one."""
-        return ""
-
-    def group_weight(self, group: str) -> float:
-        """Factor of a group's share of the batches."""
-        return 1.0
 
     def size(self, structure: Structure) -> int:
         """Atoms that count against :attr:`max_atoms`."""
@@ -177,7 +183,8 @@ class LayoutTokenizer(ABC):
         for slot in self.vocabulary.slots:
             if slot.geometry != "torus" and slot.name in rows:
                 data = np.concatenate(rows[slot.name])
-                statistics[slot.name] = (data.mean(0), np.maximum(data.std(0), 1e-3))
+                floor = self.floors.get(slot.name, 1e-3)
+                statistics[slot.name] = (data.mean(0), np.maximum(data.std(0), floor))
         self.vocabulary = self.vocabulary.with_statistics(statistics)
 
     def targets(self, segment: Segment, slots: Slots) -> np.ndarray:

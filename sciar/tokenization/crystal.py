@@ -8,7 +8,7 @@ element and index, the origin is the first site, and elements come in order of e
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -31,9 +31,7 @@ and 1/2, and should not lie where the range ends."""
 GEOMETRIES = {"plain": "euclidean", "torus": "torus"}
 
 
-def crystal_vocabulary(
-    elements: Sequence[str] = SYMBOLS, coordinates: str = "plain"
-) -> Vocabulary:
+def crystal_vocabulary(elements: Sequence[str] = SYMBOLS, coordinates: str = "plain") -> Vocabulary:
     """Specials, slot kinds and element symbols."""
     names = ("<pad>", "<bos>", "<eos>", "<structure>", LATTICE, SITE, *elements)
     site = SlotKind(SITE, 3, geometry=GEOMETRIES[coordinates])
@@ -55,6 +53,8 @@ class CrystalTokenizer(LayoutTokenizer):
     """
 
     makes = ("crystals",)
+    floors: ClassVar[dict[str, float]] = {LATTICE: 0.02, SITE: 0.02}
+    """Two per cent of a length or of a cell vector, a degree of an angle."""
 
     def __init__(
         self,

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from sciar.errors import RecordError, UsageError
-from sciar.records import Annotation, Protein
+from sciar.records import Annotation, Protein, Record
 from sciar.tokenization.answers.base import NUMBER, SEP, SPECIALS
 from sciar.tokenization.answers.indices import position_of
 from sciar.tokenization.answers.registry import STANDARD, Tasks
@@ -54,6 +54,9 @@ class ProteinTokenizer(LayoutTokenizer):
         UsageError: unknown task, malformed entry, or a vocabulary that lacks a task's token.
     """
 
+    conditions = ("protein", "sequence", "partner", "task")
+    reads = "protein"
+
     def __init__(
         self,
         tasks: dict[str, Any] | str | None = None,
@@ -74,7 +77,9 @@ class ProteinTokenizer(LayoutTokenizer):
             raise UsageError("a protein tokenizer needs at least one task")
         self.max_atoms = max_length
         self.vocabulary = vocabulary or self.tasks.vocabulary(old)
-        missing = [name for task in self.tasks for name in task.names if name not in self.vocabulary]
+        missing = [
+            name for task in self.tasks for name in task.names if name not in self.vocabulary
+        ]
         if missing:
             raise UsageError(f"the stored vocabulary lacks the token {missing[0]}")
         self.layout = Layout(
@@ -99,7 +104,9 @@ class ProteinTokenizer(LayoutTokenizer):
 
     # -- examples --------------------------------------------------------------------------------
 
-    def encode(self, structure: Any, *, augment: np.random.Generator | None = None) -> TokenSequence:
+    def encode(
+        self, structure: Any, *, augment: np.random.Generator | None = None
+    ) -> TokenSequence:
         """Annotation -> sequence; the loss weights of an answer sum to the weight of its task.
 
         A token that the grammar forces carries no loss: it is never sampled either.
@@ -121,6 +128,18 @@ class ProteinTokenizer(LayoutTokenizer):
             values[slots, 0] = numbers
         answer = _plain(ids, places_of(task, names), kinds, values, weights)
         return _joined(prompt, answer)
+
+    def example(self, record: Record) -> Annotation:
+        """The first task that the record has a label of, with this label."""
+        protein = record.structure
+        if not isinstance(protein, Protein):
+            raise RecordError("this model answers questions about proteins", record=record.id)
+        for task in self.tasks:
+            given = task.derive(protein) if task.derived else record.properties.get(task.field)
+            if given is not None:
+                return Annotation(protein, task.name, given)
+        fields = ", ".join(dict.fromkeys(task.field for task in self.tasks))
+        raise RecordError(f"no label of any task of this model; known: {fields}", record=record.id)
 
     def decode(self, sequence: TokenSequence) -> Any:
         """Sequence -> annotation.
@@ -153,12 +172,7 @@ class ProteinTokenizer(LayoutTokenizer):
         Raises:
             RecordError: too long, or not what the task asks about.
         """
-        if len(protein) > self.max_atoms:
-            raise RecordError(
-                f"{len(protein)} residues; this model takes at most {self.max_atoms}",
-                record=id,
-                field="sequence",
-            )
+        self._check_length(protein, id)
         question = task.prompt(protein, id)
         n, m = len(protein), len(question)
         slot = self.vocabulary.id(RESIDUE)
@@ -180,6 +194,14 @@ class ProteinTokenizer(LayoutTokenizer):
         sequence.labels[1 + len(protein.sequence) : n + 1] = self.vocabulary.id(SEP)
         return replace(sequence, context=len(ids))
 
+    def _check_length(self, protein: Protein, id: str | None) -> None:
+        if len(protein) > self.max_atoms:
+            raise RecordError(
+                f"{len(protein)} residues; this model takes at most {self.max_atoms}",
+                record=id,
+                field="sequence",
+            )
+
     def _weights(self, task: Task, protein: Protein, ids: np.ndarray, mask: str) -> np.ndarray:
         """(n,) loss weights of an answer and its end."""
         grammar = task.grammar(self.vocabulary, protein)
@@ -193,7 +215,8 @@ class ProteinTokenizer(LayoutTokenizer):
         if mask:
             if len(mask) != len(protein.sequence):
                 raise RecordError(
-                    f"task {task.name}: {len(mask)} letters of the mask for {len(protein)} residues",
+                    f"task {task.name}: {len(mask)} letters of the mask for "
+                    f"{len(protein)} residues",
                     field=task.mask,
                 )
             weights[: len(mask)] *= np.array([letter == "1" for letter in mask])
@@ -257,7 +280,7 @@ class ProteinTokenizer(LayoutTokenizer):
             RecordError: the task cannot be asked about this protein.
         """
         wanted = {k: v for k, v in constraints.items() if v is not None}
-        unknown = sorted(set(wanted) - {"protein", "sequence", "partner", "task"})
+        unknown = sorted(set(wanted) - set(self.conditions))
         if unknown or "task" not in wanted:
             raise UsageError(
                 "a question is a task about a protein: give task, and protein or sequence"
@@ -268,7 +291,7 @@ class ProteinTokenizer(LayoutTokenizer):
             protein = Protein.from_text(wanted.get("sequence", ""), wanted.get("partner"))
         task = self.tasks[wanted["task"]]
         seen = task.view(protein)
-        self.prompt(seen, task, id or None)
+        self._check_length(seen, id or None)
         task.max_tokens(seen, id or None)
         return Request({}, {"protein": seen, "task": task}, id)
 
@@ -278,14 +301,6 @@ class ProteinTokenizer(LayoutTokenizer):
 
     def fit_statistics(self, structures: Iterable[Any]) -> None:
         """Nothing to measure: residues are only read, and tasks standardise their own numbers."""
-
-    def group(self, structure: Any) -> str:
-        """Name of the task."""
-        return _annotation(structure).task
-
-    def group_weight(self, group: str) -> float:
-        """The sampling weight of a task."""
-        return self.tasks[group].sampling_weight
 
 
 def places_of(task: Task, names: Sequence[str]) -> np.ndarray:

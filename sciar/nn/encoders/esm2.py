@@ -4,8 +4,8 @@ Pre-norm blocks, rotary positions on queries and keys, exact GELU, a final Layer
 embeddings scaled by the share of masked tokens (Lin et al., Science 379, 1123 (2023)). The heads
 for contacts and language modelling are not part of it.
 
-All layers run on the flat tokens of a pack, without padding. Shapes: T tokens of S sequences back to
-back, or B sequences of N padded tokens; D width, H heads.
+All layers run on the flat tokens of a pack, without padding. Shapes: T tokens of S sequences back
+to back, or B sequences of N padded tokens; D width, H heads.
 """
 
 from __future__ import annotations

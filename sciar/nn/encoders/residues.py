@@ -20,11 +20,13 @@ from torch import Tensor, nn
 from sciar.errors import UsageError
 from sciar.nn.encoders.esm2 import Esm2, Esm2Config, embed_all
 from sciar.nn.encoders.esm2_weights import find_encoder, load_esm2
+from sciar.nn.encoders.lora import add_lora
+from sciar.nn.encoders.store import EmbeddingStore
 from sciar.nn.inputs import Inputs
-from sciar.tokenization.esm_alphabet import CLS, EOS
+from sciar.tokenization.esm_alphabet import CLS, EOS, MASK
 from sciar.tokenization.vocabulary import SlotKind
 
-TRAIN = ("frozen", "last", "all")
+TRAIN = ("frozen", "last", "lora", "all")
 BUDGET = 16_384
 """Most tokens that the encoder takes at once, padding included."""
 
@@ -38,10 +40,17 @@ class ResidueEncoder(nn.Module):
         weights: folder, file or name of a pretrained encoder, whose sizes then hold.
         layers: blocks of an encoder that is made anew; likewise ``width``, ``heads`` and
             ``feed_forward`` (0: four times the width).
-        train: ``frozen``, ``last`` (some blocks and the final norm) or ``all``.
+        train: ``frozen``, ``last`` (some blocks and the final norm), ``lora`` (adapters of low rank
+            beside every linear layer) or ``all``.
         blocks: how many blocks ``last`` trains.
+        rank: of the adapters; their scale is ``alpha / rank``.
+        alpha: of the adapters.
+        dropout: of the adapters' input, in training.
         window: longest chain that the encoder reads at once. A longer one is read in windows that
             overlap by half, and each residue takes its vector from where it stands most centrally.
+        cache: folder for the vectors of what is not trained (``frozen`` and ``last``), so that a
+            protein is read once; sequences with hidden residues are not kept. Not stored with the
+            model.
 
     Raises:
         UsageError: impossible sizes or options.
@@ -59,9 +68,13 @@ class ResidueEncoder(nn.Module):
         heads: int = 4,
         feed_forward: int = 0,
         token_dropout: bool = True,
-        train: Literal["frozen", "last", "all"] = "frozen",
+        train: Literal["frozen", "last", "lora", "all"] = "frozen",
         blocks: int = 0,
+        rank: int = 8,
+        alpha: float = 32.0,
+        dropout: float = 0.05,
         window: int = 1022,
+        cache: str = "",
     ) -> None:
         super().__init__()
         if train not in TRAIN:
@@ -79,17 +92,33 @@ class ResidueEncoder(nn.Module):
         self.project = nn.Linear(self.encoder.config.width, hidden)
         self.letter = nn.Embedding(self.encoder.config.vocabulary, hidden)
         nn.init.normal_(self.letter.weight, std=0.02)
-        if train != "all":
+        # What comes out begins about as large as the embedding of the residue's number, so that
+        # neither drowns the other: an encoder's last norm gives components of size 1.
+        nn.init.normal_(self.project.weight, std=0.04 * self.encoder.config.width**-0.5)
+        nn.init.zeros_(self.project.bias)
+        self.adapters = {"rank": rank, "alpha": alpha, "dropout": dropout}
+        if cache and train not in ("frozen", "last"):
+            raise UsageError(
+                f"slot {slot.name}: vectors of an encoder that is trained are not kept"
+            )
+        self.cache = cache
+        self._store: EmbeddingStore | None = None
+        if train == "lora":
+            add_lora(self.encoder, rank, alpha, dropout)
+        elif train != "all":
             self.encoder.requires_grad_(False)
         if train == "last":
             for block in (*self.encoder.layers[-blocks:], self.encoder.norm):
                 block.requires_grad_(True)
 
     def options(self) -> dict[str, Any]:
-        """Arguments that make the same module without its pretrained weights, for the model folder."""
+        """Arguments that make the same module without pretrained weights; for the folder."""
         config = asdict(self.encoder.config)
-        sizes = {n: config[n] for n in ("layers", "width", "heads", "feed_forward", "token_dropout")}
-        return {**sizes, "train": self.mode, "blocks": self.blocks, "window": self.window}
+        sizes = {
+            n: config[n] for n in ("layers", "width", "heads", "feed_forward", "token_dropout")
+        }
+        how = {"train": self.mode, "blocks": self.blocks, **self.adapters}
+        return {**sizes, **how, "window": self.window}
 
     def at(self, inputs: Inputs, where: Tensor) -> Tensor:
         """(N, hidden) of the residue slots ``where`` among the inputs."""
@@ -102,8 +131,33 @@ class ResidueEncoder(nn.Module):
 
     def encode(self, pieces: Sequence[Tensor]) -> list[Tensor]:
         """(N_i,) ids of each piece -> (N_i, D)."""
+        if self.cache:
+            kept = [i for i, piece in enumerate(pieces) if not (piece == MASK).any()]
+            stored = self._from_store([pieces[i] for i in kept])
+            found = dict(zip(kept, stored, strict=True))
+            rest = [i for i in range(len(pieces)) if i not in found]
+            fresh = self._compute([pieces[i] for i in rest])
+            found |= dict(zip(rest, fresh, strict=True))
+            return [found[i] for i in range(len(pieces))]
+        return self._compute(pieces)
+
+    def _compute(self, pieces: Sequence[Tensor]) -> list[Tensor]:
         gradients = self.mode != "frozen" and torch.is_grad_enabled()
         return embed_all(self.encoder, pieces, BUDGET, gradients=gradients)
+
+    def _from_store(self, pieces: Sequence[Tensor]) -> list[Tensor]:
+        """From the store, made at first use, when all weights are in place."""
+        depth = self.encoder.config.layers - self.blocks if self.mode == "last" else None
+        if self._store is None:
+            mode = self.training
+            self._store = EmbeddingStore(self.cache, self.encoder, layers=depth, budget=BUDGET)
+            self.encoder.train(mode)
+        vectors = self._store.vectors(pieces)
+        if depth is None or not vectors:
+            return vectors
+        lengths = torch.tensor([len(v) for v in vectors], device=vectors[0].device)
+        flat = self.encoder.upper(torch.cat(vectors), lengths, self.blocks)
+        return list(flat.split(lengths.tolist()))
 
     def _pieces(
         self, ids: Tensor, where: Tensor, labels: Tensor
@@ -159,8 +213,8 @@ def _windows(chains: list[Tensor], window: int) -> Iterator[tuple[Tensor, Tensor
             last = i + 1 == len(starts)
             stop = len(chain) if last else (starts[i + 1] + start + window) // 2
             piece = chain[start : start + window]
-            tokens = torch.cat([torch.tensor([CLS]), piece, torch.tensor([EOS])])
-            yield tokens, torch.arange(taken - start + 1, stop - start + 1)
+            whole = torch.cat([torch.tensor([CLS]), piece, torch.tensor([EOS])])
+            yield whole, torch.arange(taken - start + 1, stop - start + 1)
             taken = stop
 
 

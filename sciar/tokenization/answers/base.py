@@ -25,10 +25,12 @@ class AnswerCodec(ABC):
     it adds its name and the record.
 
     Attributes:
+        positional: the answer names residues, so it does not fit a part of the sequence.
         parallel: the answer has one token for each residue of the first chain, so that all of them
             can also be read at once, each from the state of its residue.
     """
 
+    positional: bool = False
     parallel: bool = False
 
     @property

@@ -25,7 +25,7 @@ class PerResidue(AnswerCodec):
         max_length: longest sequence.
     """
 
-    parallel = True
+    positional = parallel = True
 
     def __init__(
         self, labels: Sequence[Any] | str, space: str = "class", max_length: int = 1022

@@ -13,18 +13,13 @@ import yaml
 from sciar.errors import UsageError
 from sciar.tokenization.answers.base import SPECIALS
 from sciar.tokenization.answers.contacts import Contacts
-from sciar.tokenization.answers.label_position import ClassAndPosition
 from sciar.tokenization.answers.ontology import Ontology, read_obo
-from sciar.tokenization.answers.per_residue import PerResidue
-from sciar.tokenization.answers.sites import Sites
-from sciar.tokenization.answers.structure_string import StructureString
 from sciar.tokenization.answers.task import Task
 from sciar.tokenization.answers.types import TYPES
 from sciar.tokenization.vocabulary import Vocabulary, fingerprint
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
 _COMMON = ("inputs", "field", "metric", "weight", "sampling_weight", "mask", "crop")
-_INDEXED = (Contacts, ClassAndPosition, PerResidue, Sites, StructureString)
 STANDARD = Path(__file__).with_name("tasks.yaml")
 """The tasks of the data sets that SciAR knows."""
 
@@ -189,16 +184,16 @@ def _task(name: str, entry: Mapping[str, Any]) -> Task:
     inputs = int(entry.get("inputs", 2 if pairs else 1))
     if inputs not in (1, 2) or inputs < (2 if pairs or options.get("chain") == 1 else 1):
         raise UsageError(f"inputs {inputs} does not fit this type of answer")
-    weights = [float(entry.get(key, 1.0)) for key in ("weight", "sampling_weight")]
-    if min(weights) < 0:
+    weight, share = (float(entry.get(key, 1.0)) for key in ("weight", "sampling_weight"))
+    if min(weight, share) < 0:
         raise UsageError("weight and sampling_weight must not be negative")
     field, metric = str(entry.get("field", name)), str(entry.get("metric", ""))
     mask, crop = str(entry.get("mask", "")), int(entry.get("crop", 0))
     if mask and not codec.parallel:
         raise UsageError("mask is for answers with one token a residue")
-    if crop < 0 or (crop and isinstance(codec, _INDEXED)):
+    if crop < 0 or (crop and codec.positional):
         raise UsageError("crop is not negative, and not for answers that name residues")
-    return Task(name, codec, inputs, field, metric, *weights, mask=mask, crop=crop)
+    return Task(name, codec, inputs, field, metric, weight, share, mask, crop)
 
 
 def _check_labels(labels: Any) -> None:

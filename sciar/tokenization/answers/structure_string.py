@@ -31,7 +31,7 @@ class StructureString(AnswerCodec):
         UsageError: unknown alphabet, or a codebook without codes.
     """
 
-    parallel = True
+    positional = parallel = True
 
     def __init__(
         self,

@@ -27,8 +27,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "model": {"tokenization", "nn", "heads"},
     "objectives": {"tokenization", "nn", "heads", "model"},
     "generation": NETWORK | {"tokenization"},
-    "tasks": NETWORK
-    | {"tokenization", "generation", "evaluation", "datasets", "folder", "growth"},
+    "tasks": NETWORK | {"tokenization", "generation", "evaluation", "datasets", "folder", "growth"},
     "folder": NETWORK | {"tokenization"},
     "growth": NETWORK | {"folder"},
     "zoo": {"folder"},
