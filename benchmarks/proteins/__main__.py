@@ -30,7 +30,8 @@ from sciar.nn.encoders.esm2_weights import load_esm2
 Parts = dict[str, list[Example]]
 Method = Callable[[], tuple[dict[str, list[Any]], dict[str, Any]]]
 METHODS = (
-    "ridge", "ridge-pairs", "ridge-pairs-1", "nearest", "cnn", "linear-probe", "attention-pool", "last-k",
+    "ridge", "ridge-pairs", "ridge-pairs-1", "nearest", "cnn", "linear-probe",
+    "attention-pool", "last-k",
 )  # fmt: skip
 
 
