@@ -89,6 +89,14 @@ def test_the_mean_of_digits_is_that_of_their_distribution() -> None:
     assert abs(p.scores["mean"] - p.value) <= 4 * p.scores["std"] + 0.5
 
 
+def test_answers_are_read_at_once_where_the_model_was_trained_for_it() -> None:
+    trained = model_of("states", info={"objective": {"readout": 0.5}})
+    assert Annotator(trained).at_once and not Annotator(MODEL).at_once
+    assert not Annotator(trained, at_once=False).at_once
+    (at_once,), (one_by_one,) = (trained.predict(["MSTAYK"], at_once=way) for way in (True, False))
+    assert len(at_once.value) == len(one_by_one.value) == at_once.steps == 6
+
+
 def test_a_lower_threshold_takes_more() -> None:
     few, many = (MODEL.predict([protein(40)], ["sites"], threshold=t)[0].value for t in (0.9, 0.02))
     assert len(many) > len(few)

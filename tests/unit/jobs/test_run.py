@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
+import weakref
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ from protein_job import TASKS, Worker, job
 
 from sciar.datasets.readers import DuplicateIdWarning
 from sciar.errors import UsageError
-from sciar.jobs import Row, read_rows, run
+from sciar.jobs import Job, Recipe, Row, read_rows, run
 from sciar.jobs.batches import Budget, answer_all
 from sciar.records import Protein, ProteinRecord
 
@@ -93,6 +95,32 @@ def test_the_manifest_tells_the_shards_and_their_hashes(proteins: Path, tmp_path
         assert hashlib.sha256(data).hexdigest() == shard["sha256"]
     assert content["job"]["input"]["sha256"] == hashlib.sha256(proteins.read_bytes()).hexdigest()
     assert sum(s["failed"]["fold"] for s in content["shards"]) == outcome.failed["fold"]
+
+
+class Many:
+    """Records made on demand; counts how many of them are alive."""
+
+    def __init__(self, number: int) -> None:
+        self.number, self.alive, self.most = number, weakref.WeakSet[Any](), 0
+
+    def facts(self) -> dict[str, Any]:
+        return {"name": "many"}
+
+    def count(self) -> int:
+        return self.number
+
+    def records(self) -> Iterator[Any]:
+        for i in range(self.number):
+            record = ProteinRecord(f"r{i}", Protein("ACDEF"))
+            self.alive.add(record)
+            self.most = max(self.most, len(self.alive))
+            yield record
+
+
+def test_memory_does_not_grow_with_the_input(tmp_path: Path) -> None:
+    source = Many(2_000)
+    outcome = run(Job("test", source, Recipe(Worker), tmp_path / "out", shard_size=100))
+    assert outcome.records == 2_000 and 100 <= source.most <= 201
 
 
 def test_memory_that_runs_out_halves_the_batches(tmp_path: Path) -> None:
