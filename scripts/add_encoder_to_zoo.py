@@ -69,9 +69,10 @@ def card(content: EncoderFolder, sums: dict[str, float], sequences: int, note: s
         f"others are related to one of them, {counts.get('related to val', 0):,} to one of the "
         f"{counts.get('val', 0):,} held out for validation",
         "below; none of these was trained on. Related: at least 5 % of the 5-mers of the one with",
-        "fewer, and at least six (`sciar.datasets.homologues`). With differences spread evenly that",
+        "fewer, and at least six (`sciar.datasets.homologues`). With even differences that",
         "is nearly every pair with 70 % identical residues and about half of those with 55 %; more",
-        "distant relatives remain. Test records that are held back from the shared data could not be taken into account.",
+        "distant relatives remain. Test records that are held back from the shared data could not",
+        "be taken into account.",
         "",
         f"## Masked residues of {sequences:,} held-out sequences",
         "",
