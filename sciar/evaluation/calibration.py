@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from sciar.errors import UsageError
+from sciar.evaluation.charts import line_chart
 
 BINS = 15
 
@@ -135,6 +136,27 @@ def calibration(confidence: np.ndarray, right: np.ndarray, bins: int = BINS) -> 
         "count": total,
         "bins": rows,
     }
+
+
+def reliability_chart(figures: Mapping[str, Mapping[str, Any]], title: str = "reliability") -> str:
+    """Reliability diagram as SVG: how often answers are right against how sure they are stated.
+
+    Args:
+        figures: name, such as ``before`` and ``after`` -> what :func:`calibration` returned. The
+            legend adds ECE and count; perfect calibration lies on the diagonal.
+        title: above the chart.
+
+    Raises:
+        UsageError: there is no answer in any of them.
+    """
+    if not any(f["count"] for f in figures.values()):
+        raise UsageError(f"chart {title!r} has no answers")
+    series: dict[str, list[tuple[float, float]]] = {"perfect": [(0.0, 0.0), (1.0, 1.0)]}
+    for name, found in figures.items():
+        if found["count"]:
+            label = f"{name} (ECE {found['ece']:.3f}, n = {found['count']:,})"
+            series[label] = [(row["confidence"], row["accuracy"]) for row in found["bins"]]
+    return line_chart(series, title=title, x_label="stated confidence", y_label="share right")
 
 
 def _scores(confidence: np.ndarray, right: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -14,8 +14,10 @@ from sciar.evaluation.calibration import (
     fit_temperature,
     interval_coverage,
     reliability,
+    reliability_chart,
     tempered,
 )
+from sciar.evaluation.report import checked_svg
 
 ANSWERS = st.lists(
     st.tuples(st.floats(0, 1, allow_nan=False), st.booleans()), min_size=1, max_size=60
@@ -92,3 +94,14 @@ def test_the_diagram_has_its_edges() -> None:
 def test_intervals_count() -> None:
     row = interval_coverage(np.array([1.0, 2.0, 3.0]), np.array([0, 2, 4]), np.array([2, 2, 5]))
     assert (row["count"], row["of"]) == (2, 3)
+
+
+def test_the_chart_shows_every_bin_and_the_diagonal() -> None:
+    row = calibration(np.array([0.1, 0.1, 0.9]), np.array([False, True, True]))
+    svg = checked_svg(reliability_chart({"before": row, "after": row}, title="bind"))
+    assert svg.count("<circle") == 2 + 2 * len(row["bins"]) == 6
+    assert "n = 3" in svg and f"ECE {row['ece']:.3f}" in svg and "bind" in svg
+    empty = calibration(np.zeros(0), np.zeros(0))
+    assert empty["count"] == 0 and empty["ece"] is None
+    with pytest.raises(UsageError, match="no answers"):
+        reliability_chart({"nothing": empty})
