@@ -18,6 +18,7 @@ from sciar.tokenization.cursor import Choice, End
 from sciar.tokenization.packing import pack
 from sciar.tokenization.protein import ProteinTokenizer
 
+STEPS = 1200
 SETTINGS = GenerationSettings(
     temperature=0.0, threshold=0.5, payload=SamplerSettings(temperature=0.0)
 )
@@ -65,7 +66,8 @@ def test_thirty_two_answers_are_learnt_by_heart(name: str) -> None:
     batch = pack([tokens.encode(note) for note in notes])
     objective = GroupedObjective(readout=1.0)
     optimiser = torch.optim.AdamW(model.parameters(), lr=6e-3, weight_decay=0.0)
-    for step in range(900):
+    for step in range(STEPS):
+        optimiser.param_groups[0]["lr"] = 6e-3 * (1 - step / STEPS)
         loss, _ = objective.total(objective.losses(model.train(), batch, step))
         optimiser.zero_grad()
         loss.backward()
