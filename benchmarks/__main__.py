@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from benchmarks import annotate, data, generation, quality, training
+from benchmarks import annotate, data, encoder, generation, quality, training
 
 Rows = list[dict[str, Any]]
 PARTS: dict[str, tuple[str, Callable[..., Rows]]] = {
@@ -22,6 +22,8 @@ PARTS: dict[str, tuple[str, Callable[..., Rows]]] = {
     "quality": ("Perov-5 model: match rate against evaluations, paired", quality.curve),
     "octree": ("Octree encoding, and tokens before and after each compression", data.octrees),
     "tokenizers": ("Tokenizers against the parser", data.tokenizers),
+    "encoder": ("Encoder of proteins: share of the matrix rate (fp32)", encoder.speed),
+    "store": ("Vectors of an encoder, made and written, and read from disk", encoder.store),
     "annotate": ("Batch jobs over proteins against the encoder alone", annotate.speed),
     "annotate-memory": ("Peak memory of a batch job over proteins", annotate.memory),
     "memory": ("Peak memory of reading, encoding, caching, iterating", data.memory),

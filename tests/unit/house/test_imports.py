@@ -29,7 +29,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "generation": NETWORK | {"tokenization"},
     "tasks": NETWORK | {"tokenization", "generation", "evaluation", "datasets", "folder", "growth"},
     "folder": NETWORK | {"tokenization"},
-    "growth": NETWORK | {"folder"},
+    "growth": NETWORK | {"folder", "tokenization"},
     "zoo": {"folder"},
     "training": {"tasks", "datasets", "folder", "model", "nn", "objectives"},
     "testing": NETWORK | {"tokenization", "generation", "tasks"},

@@ -9,7 +9,9 @@ import pytest
 import torch
 import yaml
 
+from sciar import zoo
 from sciar.errors import ModelError, UsageError
+from sciar.folder import load_folder
 from sciar.nn.encoders.esm2 import Esm2Config
 from sciar.nn.encoders.esm2_weights import load_esm2
 from sciar.nn.encoders.folder import (
@@ -83,3 +85,14 @@ def test_other_folders_are_not_overwritten(saved: tuple[MaskedLM, Path], tmp_pat
         save_encoder(tmp_path / "mine", content)
     with pytest.raises(UsageError, match="background"):
         MaskedLM(Esm2Config(1, 16, 2, 32), [1.0])
+
+
+def test_the_zoo_lists_encoders_and_models_refuse_them(
+    saved: tuple[MaskedLM, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, folder = saved
+    monkeypatch.setenv("SCIAR_ZOO", str(folder.parent))
+    row = zoo.describe(zoo.find("small")).row()
+    assert (row["tokenizer"], row["task"], row["max_atoms"]) == ("encoder of proteins", "", None)
+    with pytest.raises(ModelError, match="answers nothing by itself"):
+        load_folder(folder)
