@@ -147,5 +147,8 @@ def untrained(folder: Path, encoder: tuple[int, int], decoder: tuple[int, int]) 
     )
     torch.manual_seed(0)
     model = AutoregressiveModel(tokenizer.vocabulary, tokenizer.layout.references, config)
-    save_folder(folder, ModelFolder("untrained", model.eval(), tokenizer, {}, {}, "# untrained\n"))
+    save_folder(
+        folder,
+        ModelFolder("untrained", model.eval(), tokenizer, {}, {"readout": True}, "# untrained\n"),
+    )
     return folder

@@ -43,6 +43,6 @@ def make_protein_model(folder: Path, seed: int = 0) -> Path:
         model = AutoregressiveModel(tokenizer.vocabulary, tokenizer.layout.references, config)
         for parameter in model.words.parameters():  # zero at first: all answers would be alike
             torch.nn.init.normal_(parameter)
-    info = {"parameters": sum(p.numel() for p in model.parameters()), "data": "none"}
+    info = {"parameters": sum(p.numel() for p in model.parameters()), "data": "none", "readout": True}
     save_folder(folder, ModelFolder(folder.name, model.eval(), tokenizer, {}, info, "# tiny\n"))
     return folder
