@@ -147,5 +147,7 @@ def untrained(folder: Path, encoder: tuple[int, int], decoder: tuple[int, int]) 
     )
     torch.manual_seed(0)
     model = AutoregressiveModel(tokenizer.vocabulary, tokenizer.layout.references, config)
-    save_folder(folder, ModelFolder("untrained", model.eval(), tokenizer, {}, {}, "# untrained\n"))
+    info = {"objective": {"readout": 1.0}}
+    content = ModelFolder("untrained", model.eval(), tokenizer, {}, info, "# untrained\n")
+    save_folder(folder, content)
     return folder

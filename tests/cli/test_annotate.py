@@ -184,11 +184,11 @@ def test_a_folder_of_another_job(
 
 def test_rows_do_not_depend_on_batches(model: str, tmp_path: Path) -> None:
     path = tmp_path / "p.fasta"
-    write_fasta(path, 60, bad_every=0)
+    write_fasta(path, 24, bad_every=0)
     made = []
     for number, tokens in enumerate(("1", "3000", "100000")):
         out = tmp_path / str(number)
-        words = ["--tasks", "deeploc,tm,secondary_structure", "--shard-size", str(20 + 10 * number)]
+        words = ["--tasks", "deeploc,tm,secondary_structure", "--shard-size", str(8 + 4 * number)]
         words += ["--batch-tokens", tokens, "--out", str(out)]
         assert main(["annotate", str(path), "--model", model, *words]) == 0
         made.append(list(read_rows(out)))
@@ -218,9 +218,9 @@ def test_the_command_of_the_readme(
 
 def test_killed_and_stopped_by_sigterm(model: str, tmp_path: Path) -> None:
     path = tmp_path / "p.fasta"
-    write_fasta(path, 300, bad_every=60)
-    words = ["annotate", str(path), "--model", model, "--tasks", "deeploc,secondary_structure"]
-    words += ["--shard-size", "25", "--batch-tokens", "2000", "--out"]
+    write_fasta(path, 200, bad_every=60)
+    words = ["annotate", str(path), "--model", model, "--tasks", TASK]
+    words += ["--shard-size", "20", "--batch-tokens", "2000", "--out"]
     calm, out = tmp_path / "calm", tmp_path / "out"
     assert main([*words, str(calm)]) == 3
     for number, code in ((signal.SIGKILL, -9), (signal.SIGTERM, 143)):

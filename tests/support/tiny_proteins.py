@@ -43,6 +43,7 @@ def make_protein_model(folder: Path, seed: int = 0) -> Path:
         model = AutoregressiveModel(tokenizer.vocabulary, tokenizer.layout.references, config)
         for parameter in model.words.parameters():  # zero at first: all answers would be alike
             torch.nn.init.normal_(parameter)
-    info = {"parameters": sum(p.numel() for p in model.parameters()), "data": "none"}
+    count = sum(p.numel() for p in model.parameters())
+    info = {"parameters": count, "data": "none", "objective": {"readout": 1.0}}
     save_folder(folder, ModelFolder(folder.name, model.eval(), tokenizer, {}, info, "# tiny\n"))
     return folder
