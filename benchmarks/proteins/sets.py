@@ -185,7 +185,9 @@ EXPERIMENTS = {
         Experiment(
             "phospho-st", "phospho_st", "sites", "sites", residues="ST", tasks=("phospho_st",)
         ),
-        Experiment("sample", "sample_proteins", "residues", "labels"),
+        Experiment(
+            "sample", "sample_proteins", "residues", "labels", tasks=("secondary_structure",)
+        ),
     )
 }  # fmt: skip
 

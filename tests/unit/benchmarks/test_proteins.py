@@ -8,15 +8,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from answer_models import network
 
 from benchmarks.proteins import linear
 from benchmarks.proteins.__main__ import METHODS, main
 from benchmarks.proteins.networks import Baseline, Encoded, OneHot, Training
 from benchmarks.proteins.sets import EXPERIMENTS, Example, Experiment, experiment, headline, scores
 from sciar.errors import UsageError
+from sciar.folder import ModelFolder, save_folder
 from sciar.nn.encoders.esm2 import Esm2, Esm2Config
 from sciar.nn.encoders.folder import EncoderFolder, save_encoder
 from sciar.nn.encoders.masked_lm import MaskedLM
+from sciar.tokenization.protein import ProteinTokenizer
 
 CONFIG = Esm2Config(layers=2, width=16, heads=2, feed_forward=32)
 
@@ -143,6 +146,18 @@ def test_the_script_runs_every_method_that_fits(tmp_path: Path) -> None:
     assert set(names) <= set(METHODS) and found["records"]["test"] == 16
     for row in found["rows"]:
         assert row["figures"]["residues"]["of"] > 500
+
+
+def test_our_models_stand_beside_the_baselines(tmp_path: Path) -> None:
+    tokens = ProteinTokenizer(only=["secondary_structure", "bind"])
+    content = ModelFolder("small", network(tokens), tokens, {}, {}, "")
+    save_folder(tmp_path / "small", content)
+    main(["sample", "--methods", "ridge", "--limit", "6", "--model", str(tmp_path / "small"),
+          "--json", str(tmp_path / "out.json")])  # fmt: skip
+    ridge, ours = json.loads((tmp_path / "out.json").read_text())[0]["rows"]
+    assert ours["method"] == "small:secondary_structure"
+    assert ours["figures"]["residues"]["of"] == ridge["figures"]["residues"]["of"] > 200
+    assert ours["figures"]["coverage"] == 1.0 and ours["figures"]["records"] == 6
 
 
 @pytest.mark.shared
