@@ -10,6 +10,7 @@ import torch
 
 from sciar import zoo
 from sciar.api.prompts import Composition, Prompt, Wish
+from sciar.api.ranking import Basis, RankBy, basis_of, check_keep, ranked
 from sciar.api.samples import FAILED, Sample
 from sciar.datasets.readers import RecordFailure
 from sciar.errors import UsageError
@@ -101,9 +102,30 @@ class Model:
         save_folder(Path(folder), self._content, half=half)
         return Path(folder)
 
-    def generate(self, **arguments: Any) -> list[Sample]:
-        """Samples in the order of what was asked for; arguments as for :meth:`stream`."""
-        return sorted(self.stream(**arguments), key=lambda sample: sample.index)
+    def generate(
+        self, *, keep: float | None = None, rank_by: RankBy = "atom", **arguments: Any
+    ) -> list[Sample]:
+        """Samples in the order of what was asked for; arguments as for :meth:`stream`.
+
+        Args:
+            keep: rank the samples of each input by log-likelihood and mark this share of them, the
+                best, as ``chosen``; all are returned (:mod:`sciar.api.ranking`).
+            rank_by: ``atom`` (log-likelihood divided by the number of atoms) or ``total``.
+            arguments: everything else.
+
+        Raises:
+            UsageError: as for :meth:`stream`; or nothing that the model draws has a likelihood.
+        """
+        if keep is not None:
+            check_keep(keep, rank_by)
+            self.rank_basis()
+            arguments["logp"] = True
+        found = sorted(self.stream(**arguments), key=lambda sample: sample.index)
+        return found if keep is None else ranked(found, keep, rank_by)
+
+    def rank_basis(self) -> Basis:
+        """What samples can be ranked by; see :func:`sciar.api.ranking.basis_of`."""
+        return basis_of(self.network, self.tokenizer)
 
     def stream(
         self,

@@ -40,6 +40,8 @@ def generate(
     retries: int | None = None,
     logp: bool = False,
     raw: bool = False,
+    keep: float | None = None,
+    rank_by: Literal["atom", "total"] = "atom",
     out: str = "",
     report: str = "",
     json: str = "",
@@ -71,6 +73,11 @@ def generate(
         logp: also compute the log-density of the coordinates.
         raw: also write the structures that a check rejected, each with its status, and draw
             nothing again: what figures over all samples are taken from.
+        keep: rank the samples of each input by log-likelihood and mark this share of them, the
+            best, as chosen (0.1: every tenth). All are written, each with its log-likelihood and
+            rank; sciar evaluate then prints the figures of all and of the chosen ones apart.
+        rank_by: log-likelihood divided by the number of atoms, or total, which favours small
+            structures.
         out: file or folder to write; .cif .extxyz .xyz .vasp .sdf .smi .jsonl .csv, .gz behind it
             compresses; a name without extension is a folder. Default: JSON lines on the terminal.
         report: HTML page with pictures and counts.
@@ -78,14 +85,18 @@ def generate(
         device: auto, cpu, cuda or cuda:1.
     """
     from sciar import api
+    from sciar.api.ranking import check_keep, ranked
     from sciar.commands.output import check_out, open_output
 
     loaded = api.load(model, _device(device))
     layout = loaded.tokenizer.layout.name
     if raw and retries:
         raise UsageError("raw samples are drawn once: leave out --retries or --raw")
+    if keep is not None:
+        check_keep(keep, rank_by)
+        print(loaded.rank_basis().line(), file=sys.stderr)
     if out:
-        check_out(out, layout, raw)
+        check_out(out, layout, raw or keep is not None)
     samples = loaded.stream(
         composition=composition or None,
         elements=elements or None,
@@ -100,7 +111,7 @@ def generate(
         temperature=temperature,
         top_p=top_p,
         retries=0 if raw else retries,
-        logp=logp,
+        logp=logp or keep is not None,
     )
     start = time.monotonic()
     molecules = layout.startswith("molecule")
@@ -108,7 +119,14 @@ def generate(
         facts: dict[str, Any] = {"model": loaded.name, "requested": samples.requested}
         facts["selection"] = "raw" if raw else "kept"
         with open_output(out, facts, molecules, raw) as put:
-            done, signal = _collect(samples, put, interrupts)
+            if keep is None:
+                done, signal = _collect(samples, put, interrupts)
+            else:
+                done, signal = _collect(samples, lambda sample: None, interrupts)
+                with interrupts.shield_quietly():
+                    done = ranked(done, keep, rank_by)
+                    for sample in done:
+                        put(sample)
         with interrupts.shield_quietly():
             return _finish(
                 loaded, samples, done, signal, time.monotonic() - start, (out, report, json), raw
@@ -180,6 +198,9 @@ def _finish(
     if signal:
         print(f"interrupted: {counts.kept:,} finished structures are kept", file=say)
     print(counts.line(), file=say)
+    if any(sample.chosen is not None for sample in done):
+        chosen = sum(bool(sample.chosen) for sample in done)
+        print(f"chosen by likelihood: {chosen:,} of {len(done):,}", file=say)
     if out:
         print(f"written to {out}", file=say)
     if raw and out:
@@ -217,4 +238,7 @@ def _page(
 
 
 def _card_facts(sample: Sample) -> dict[str, str]:
-    return {} if sample.logp is None else {"log p": f"{sample.logp:.2f}"}
+    facts = {} if sample.logp is None else {"log p": f"{sample.logp:.2f}"}
+    if sample.rank is not None:
+        facts["rank"] = f"{sample.rank}{', chosen' if sample.chosen else ''}"
+    return facts
