@@ -35,13 +35,18 @@ class HeadConfig:
     options: dict[str, Any] = field(default_factory=dict)
 
 
+CLASSES = HeadConfig("sciar.heads.classes.ClassHead")
+NUMBER = HeadConfig("sciar.heads.numeric.NumericHead")
+
+
 @dataclass(frozen=True)
 class ModelConfig:
     """Everything but the vocabulary.
 
     Attributes:
         decoder: size of the decoder.
-        heads: slot name -> head; ``default`` serves the others.
+        heads: slot name -> head; ``default`` serves the others, ``class`` and ``number`` the
+            answers (a classifier and a numeric head if not given).
         identity: slots know what they describe (off: as in UniGenX).
         max_anchors: anchors that the embedding tells apart.
         smoothing: label smoothing of the words.
@@ -96,7 +101,10 @@ class AutoregressiveModel(nn.Module):
                 nn.init.normal_(parameter, std=0.02)
         self.decoder = Decoder(config.decoder)
         self.words = CategoricalHead(hidden, len(vocabulary), config.smoothing)
-        self.heads = nn.ModuleList(build_head(slot, hidden, config) for slot in vocabulary.slots)
+        self.heads = nn.ModuleList(
+            nn.Identity() if slot.role == "given" else build_head(slot, hidden, config)
+            for slot in vocabulary.slots
+        )
 
     def forward(self, pack: Pack, noisy: Tensor | None = None) -> tuple[Tensor, Inputs]:
         """Hidden state of every fed position of a pack, and what each was told.
@@ -133,9 +141,14 @@ class AutoregressiveModel(nn.Module):
         return self.decoder(x, inputs.position, memories, places)
 
     def head(self, kind: int) -> Head:
-        """The head of a slot kind, by its number from 1."""
+        """The head of a slot kind, by its number from 1.
+
+        Raises:
+            UsageError: the slot is always given, so that nothing predicts it.
+        """
         head = self.heads[kind - 1]
-        assert isinstance(head, Head)
+        if not isinstance(head, Head):
+            raise UsageError(f"slot {self.vocabulary.slots[kind - 1].name} is given, not predicted")
         return head
 
     def condition(self, hidden: Tensor, after: Surroundings) -> Tensor:
@@ -186,7 +199,10 @@ def build_head(slot: SlotKind, condition: int, config: ModelConfig) -> Head:
     Raises:
         UsageError: if the path does not name a head.
     """
-    choice = config.heads.get(slot.name) or config.heads.get("default") or HeadConfig()
+    common, usual = "default", HeadConfig()
+    if slot.role == "answer":
+        common, usual = ("class", CLASSES) if slot.classes else ("number", NUMBER)
+    choice = config.heads.get(slot.name) or config.heads.get(common) or usual
     module, _, name = choice.type.rpartition(".")
     try:
         cls = getattr(importlib.import_module(module), name)

@@ -268,3 +268,20 @@ class ProteinRecord:
     labels: dict[str, Any] = field(default_factory=dict)
     source: str = ""
     index: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class Labelled:
+    """A structure and what is known of it, for tokenizers that ask about structures.
+
+    Attributes:
+        structure: what is asked about.
+        labels: name -> value as the source gives it (number, text, or a list of one an atom);
+            what is missing is not known.
+    """
+
+    structure: Structure
+    labels: dict[str, Any]
+
+    def __len__(self) -> int:
+        return len(self.structure)

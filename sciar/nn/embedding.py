@@ -19,7 +19,8 @@ class PayloadEncoder(nn.Module):
     """(N, width) payload of one slot kind -> (N, hidden).
 
     Torus coordinates enter as sines and cosines of several harmonics, so 0 and 1 are one point;
-    other numbers are standardised and enter as they are, beside smooth octave features.
+    other numbers are standardised and enter as they are, beside smooth octave features. Answers are
+    never read, so theirs holds the statistics only.
     """
 
     mean: Tensor
@@ -30,6 +31,8 @@ class PayloadEncoder(nn.Module):
         self.slot = slot
         self.register_buffer("mean", torch.tensor(slot.mean), persistent=False)
         self.register_buffer("std", torch.tensor(slot.std), persistent=False)
+        if slot.role == "answer":
+            return
         width = slot.width * (2 * HARMONICS + (slot.geometry != "torus"))
         self.net = nn.Sequential(
             nn.Linear(width, hidden), nn.SiLU(), nn.Linear(hidden, hidden, bias=False)
@@ -104,6 +107,7 @@ class InputEmbedding(nn.Module):
         self.question = nn.Parameter(0.02 * torch.randn(hidden)) if questions else None
         self.token = nn.Embedding(n_tokens, hidden)
         self.payload = nn.ModuleList(PayloadEncoder(s, hidden) for s in slots)
+        self.unread = [slot.role == "answer" for slot in slots]
         self.identity, self.max_anchors = identity, max_anchors
         if identity:
             self.label = nn.Embedding(n_tokens + 1, hidden)
@@ -118,6 +122,8 @@ class InputEmbedding(nn.Module):
         if self.question is not None:
             x = torch.where((inputs.id < 0)[:, None], self.question.to(x.dtype), x)
         for i, encoder in enumerate(self.payload):
+            if self.unread[i]:
+                continue
             where = (inputs.kind == i + 1).nonzero().squeeze(1)
             if len(where):
                 encoded = encoder(inputs.value[where]).to(x.dtype)

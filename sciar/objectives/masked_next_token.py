@@ -8,8 +8,8 @@ from torch import Tensor
 
 from sciar.errors import UsageError
 from sciar.model import AutoregressiveModel
-from sciar.nn.questions import feed
 from sciar.objectives.next_token import NextTokenObjective
+from sciar.objectives.sources import answering
 from sciar.tokenization.packing import Pack
 
 
@@ -25,4 +25,4 @@ class MaskedNextTokenObjective(NextTokenObjective):
     def _source(self, model: AutoregressiveModel, pack: Pack) -> Tensor:
         if not model.config.questions:
             raise UsageError("masked next token asks a network for which model.questions is set")
-        return feed(pack, questions=True).source
+        return answering(model, pack)

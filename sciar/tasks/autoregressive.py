@@ -15,9 +15,10 @@ from torch import Tensor
 from torch.distributed.tensor import DTensor
 
 from sciar.errors import ModelError
-from sciar.folder import copy_weights, load_folder
+from sciar.folder import load_folder
 from sciar.model import AutoregressiveModel, ModelConfig
 from sciar.objectives.next_token import NextTokenObjective
+from sciar.tasks.inheritance import inherit
 from sciar.tokenization.base import LayoutTokenizer
 from sciar.tokenization.packing import Pack
 
@@ -41,8 +42,8 @@ class AutoregressiveTask(L.LightningModule):
         matmul_precision: ``highest``, ``high`` or ``medium``; the last lets fp32 products run in
             bf16.
         seed: of initial weights and training noise.
-        init_from: model folder to start from (fine-tuning); its vocabulary and sizes must be the
-            same, its statistics may differ.
+        init_from: model folder to start from (fine-tuning); its sizes must be the same. Symbols
+            and slots are matched by name, new ones start fresh; statistics may differ.
     """
 
     def __init__(
@@ -71,7 +72,7 @@ class AutoregressiveTask(L.LightningModule):
                 tokenizer.vocabulary, tokenizer.layout.references, model
             )
         if init_from:
-            copy_weights(load_folder(Path(init_from)), self.model)
+            inherit(load_folder(Path(init_from)), self.model)
 
     def setup(self, stage: str) -> None:
         torch.set_float32_matmul_precision(self.matmul_precision)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from sciar.errors import RecordError, UsageError
-from sciar.records import Structure
+from sciar.records import Record, Structure
 from sciar.tokenization.cursor import Cursor, Request, WordGrammar
 from sciar.tokenization.layout import Layout, Segment, Slots, SlotSpec, Words
 from sciar.tokenization.sequence import TokenSequence
@@ -53,6 +53,10 @@ class LayoutTokenizer(ABC):
     @abstractmethod
     def plan(self, segment: Segment, fields: Mapping[str, Words | Slots]) -> tuple[SlotSpec, ...]:
         """The slots of a segment, known from the fields before it."""
+
+    def subject(self, record: Record) -> Any:
+        """What of a record :meth:`encode` takes: its structure, unless labels are needed too."""
+        return record.structure
 
     def word_grammar(self, segment: Segment, request: Request) -> WordGrammar:
         """Grammar of a generated token segment."""

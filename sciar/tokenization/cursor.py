@@ -195,7 +195,7 @@ class Cursor:
             if segment.constant:
                 self.writer.tokens(segment.tokens, (), 0.0)
                 self.segment += 1
-            elif segment.kind == "token" and segment.name in self.fields:
+            elif segment.name in self.fields:
                 self.writer.segment(segment, self.fields)
                 self.segment += 1
             elif segment.kind == "token":

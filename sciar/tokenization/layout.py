@@ -69,7 +69,8 @@ class SlotSpec:
     """What one slot describes: see :class:`~sciar.tokenization.sequence.TokenSequence`.
 
     ``references`` count slots of the same segment (0 = its first slot), not positions. ``place``
-    and ``position`` are (D) numbers each where the layout has axes.
+    and ``position`` are (D) numbers each where the layout has axes. ``weight`` scales the loss
+    weight of the segment: 0 where the value is not known.
     """
 
     label: str = ""
@@ -78,6 +79,7 @@ class SlotSpec:
     relations: tuple[int, ...] = ()
     place: tuple[float, ...] = ()
     position: tuple[float, ...] = ()
+    weight: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -270,7 +272,7 @@ class Writer:
             return
         start = len(self.ids)
         for i, (spec, row) in enumerate(zip(value.specs, value.values, strict=True)):
-            self.slot(segment, spec, start, 0.0 if i < segment.pinned else weight)
+            self.slot(segment, spec, start, 0.0 if i < segment.pinned else weight * spec.weight)
             self.values[-1][0, : len(row)] = row
 
     def tokens(self, names: tuple[str, ...], anchors: tuple[int, ...], weight: float) -> None:
