@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from sciar.errors import RecordError, UsageError
-from sciar.records import Crystal, Structure
+from sciar.records import Crystal, Record, Structure
 from sciar.tokenization.base import LayoutTokenizer
 from sciar.tokenization.cell import from_parameters, reduce_cell, to_parameters
 from sciar.tokenization.composition import CompositionGrammar, parse_composition
@@ -45,6 +45,8 @@ class CrystalTokenizer(LayoutTokenizer):
         vocabulary: stored vocabulary of a trained model.
     """
 
+    makes = ("crystals",)
+
     def __init__(
         self,
         task: str = "csp",
@@ -62,6 +64,7 @@ class CrystalTokenizer(LayoutTokenizer):
         self.task, self.max_atoms, self.cell, self.order = task, max_atoms, cell, order
         self.vocabulary = vocabulary or crystal_vocabulary()
         words = "given" if task == "csp" else "generated"
+        self.conditions = ("composition", *(("elements", "max_atoms") if task == "denovo" else ()))
         self.layout = Layout(
             name=f"crystal-{task}",
             segments=(
@@ -86,11 +89,9 @@ class CrystalTokenizer(LayoutTokenizer):
         self, structure: Structure, augment: np.random.Generator | None = None
     ) -> dict[str, Words | Slots]:
         """Crystal -> composition, lattice and sites; ``augment`` picks the origin at random."""
-        if not isinstance(structure, Crystal):
-            raise RecordError("a crystal tokenizer takes crystals, not molecules")
-        lattice, frac = structure.lattice, structure.frac
-        if self.cell == "niggli":
-            lattice, frac = reduce_cell(lattice, frac)
+        self.check_kind(structure)
+        assert isinstance(structure, Crystal)
+        lattice, frac = self.reduced(structure)
         species = structure.species
         for symbol in species:
             self.vocabulary.id(symbol)
@@ -106,6 +107,19 @@ class CrystalTokenizer(LayoutTokenizer):
             "lattice": Slots((SlotSpec(),), to_parameters(lattice, n)[None]),
             "sites": Slots(self._sites(words), frac),
         }
+
+    def reduced(self, crystal: Crystal) -> tuple[np.ndarray, np.ndarray]:
+        """Lattice and fractional coordinates in the cell that is encoded."""
+        if self.cell == "niggli":
+            return reduce_cell(crystal.lattice, crystal.frac)
+        return crystal.lattice, crystal.frac
+
+    def atom_order(self, structure: Structure) -> list[int]:
+        self.check_kind(structure)
+        assert isinstance(structure, Crystal)
+        if self.order != "canonical":
+            return list(range(len(structure)))
+        return [int(i) for i in canonical_order(structure.species, self.reduced(structure)[1])[0]]
 
     def structure(self, fields: Mapping[str, Words | Slots]) -> Crystal:
         """Fields -> crystal, with the lattice in the standard orientation (a along x)."""
@@ -127,14 +141,11 @@ class CrystalTokenizer(LayoutTokenizer):
 
     def request(self, constraints: Mapping[str, Any], id: str = "") -> Request:
         """``composition`` (exact), or for de novo models ``elements`` and ``max_atoms``."""
-        wanted = {k: v for k, v in constraints.items() if v is not None}
+        wanted = self.known(constraints)
         composition = wanted.pop("composition", None)
         if composition is None:
             if self.task == "csp":
                 raise UsageError("this model predicts structures of given compositions: give one")
-            unknown = sorted(set(wanted) - {"elements", "max_atoms"})
-            if unknown:
-                raise UsageError(f"this model makes crystals; drop {', '.join(unknown)}")
             CompositionGrammar(self.vocabulary, self.max_atoms, **wanted)
             return Request({}, wanted, id)
         if wanted:
@@ -150,6 +161,11 @@ class CrystalTokenizer(LayoutTokenizer):
             self.vocabulary.id(symbol)
         species = tuple(s for s in sorted(counts, key=canonical_key) for _ in range(counts[s]))
         return Request({"composition": Words(species, tuple(range(total)))}, {}, id)
+
+    def conditions_of(self, record: Record) -> dict[str, Any]:
+        self.check_kind(record.structure)
+        assert isinstance(record.structure, Crystal)
+        return {"composition": dict(record.structure.composition)}
 
     def verify(self, structure: Structure, request: Request) -> str:
         """Physical sanity of a sample: spec 8.4 item 7."""
