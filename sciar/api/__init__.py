@@ -2,6 +2,7 @@
 
 from sciar.api.evaluation import Evaluation, evaluate
 from sciar.api.model import Model, load
+from sciar.api.properties import Prediction
 from sciar.api.samples import Sample
 
-__all__ = ["Evaluation", "Model", "Sample", "evaluate", "load"]
+__all__ = ["Evaluation", "Model", "Prediction", "Sample", "evaluate", "load"]

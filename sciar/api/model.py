@@ -10,6 +10,7 @@ import torch
 
 from sciar import zoo
 from sciar.api.prompts import Composition, Prompt, Wish
+from sciar.api.properties import Prediction, predict
 from sciar.api.ranking import Basis, RankBy, basis_of, check_keep, ranked
 from sciar.api.samples import FAILED, Sample
 from sciar.datasets.readers import RecordFailure
@@ -122,6 +123,16 @@ class Model:
             arguments["logp"] = True
         found = sorted(self.stream(**arguments), key=lambda sample: sample.index)
         return found if keep is None else ranked(found, keep, rank_by)
+
+    def predict(
+        self, records: Iterable[Record | RecordFailure], **options: Any
+    ) -> Iterator[Prediction]:
+        """Properties, one prediction a record; see :func:`sciar.api.properties.predict`.
+
+        Raises:
+            UsageError: the model makes structures and predicts no properties.
+        """
+        return predict(self, records, **options)
 
     def rank_basis(self) -> Basis:
         """What samples can be ranked by; see :func:`sciar.api.ranking.basis_of`."""

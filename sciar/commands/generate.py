@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from sciar.commands import exits
 from sciar.commands.files import write_json, write_page
@@ -92,7 +92,7 @@ def generate(
     from sciar.commands.output import open_output
     from sciar.datasets.writers import check_format
 
-    loaded = api.load(model, _device(device))
+    loaded = api.load(model, device_of(device))
     if raw and retries:
         raise UsageError("raw samples are drawn once: leave out --retries or --raw")
     if keep is not None:
@@ -136,7 +136,8 @@ def generate(
             )
 
 
-def _device(name: str) -> str:
+def device_of(name: str) -> str:
+    """The device that a user's word means."""
     import torch
 
     if name != "auto":

@@ -50,7 +50,9 @@ class Inheritance:
         """One line for a log."""
         line = f"from {name}: {len(self.symbols)} symbols, slots {', '.join(self.slots)}"
         new = [*self.new_slots, *(n for n in self.new_symbols if n not in self.new_slots)]
-        return line + (f"; new: {', '.join(new[:8])}{' ...' if len(new) > 8 else ''}" if new else "")
+        return line + (
+            f"; new: {', '.join(new[:8])}{' ...' if len(new) > 8 else ''}" if new else ""
+        )
 
 
 @torch.no_grad()
@@ -132,7 +134,12 @@ def _origin(name: str, pairs: Sequence[tuple[int, int]]) -> str | None:
 
 
 def _copy_rows(
-    model: str, name: str, found: Tensor, value: Tensor, rows: Sequence[tuple[int, int]], offset: int
+    model: str,
+    name: str,
+    found: Tensor,
+    value: Tensor,
+    rows: Sequence[tuple[int, int]],
+    offset: int,
 ) -> None:
     if found.shape[1:] != value.shape[1:]:
         raise _sizes(model, name, found, value)

@@ -29,6 +29,7 @@ class LayoutTokenizer(ABC):
         makes: kinds of structures that it takes and makes, names in :data:`sciar.records.KINDS`.
         conditions: names of the constraints that :meth:`request` understands, the one that says
             most about a structure first.
+        needs_graph: molecules are encoded by their bonds, which must be perceived if unknown.
     """
 
     vocabulary: Vocabulary
@@ -36,6 +37,7 @@ class LayoutTokenizer(ABC):
     max_atoms: int
     makes: tuple[str, ...] = ()
     conditions: tuple[str, ...] = ()
+    needs_graph: bool = False
 
     @abstractmethod
     def fields(

@@ -61,6 +61,7 @@ class MoleculeTokenizer(LayoutTokenizer):
     """
 
     makes = ("molecules",)
+    needs_graph = True
 
     def __init__(
         self,

@@ -51,7 +51,8 @@ class PropertyTokenizer(LayoutTokenizer):
         inner = self.base.layout
         if not inner.segments:
             raise UsageError(f"{base['class_path']} has several layouts; give one of its parts")
-        self.max_atoms = self.base.max_atoms
+        self.max_atoms, self.needs_graph = self.base.max_atoms, self.base.needs_graph
+        self.makes = self.base.makes
         about_atoms = any(target.each == "atom" for target in self.asked)
         self.layout = Layout(
             name=f"property-{inner.name}",
@@ -107,7 +108,9 @@ class PropertyTokenizer(LayoutTokenizer):
             fields[target.slot] = _answers(target, values)
         return fields
 
-    def encode(self, structure: Any, *, augment: np.random.Generator | None = None) -> TokenSequence:
+    def encode(
+        self, structure: Any, *, augment: np.random.Generator | None = None
+    ) -> TokenSequence:
         """Structure, labelled or not -> sequence.
 
         Raises:

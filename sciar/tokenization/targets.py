@@ -92,7 +92,9 @@ class Target:
             return [None] * atoms
         if not isinstance(given, list | tuple) or len(given) != atoms:
             found = f"{len(given)} values" if isinstance(given, list | tuple) else repr(given)
-            raise RecordError(f"{atoms} atoms need one value each, found {found}", field=self.column)
+            raise RecordError(
+                f"{atoms} atoms need one value each, found {found}", field=self.column
+            )
         return [self.payload(value) for value in given]
 
     def payload(self, value: Any) -> float | None:

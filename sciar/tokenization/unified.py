@@ -80,6 +80,7 @@ class UnifiedTokenizer(LayoutTokenizer):
         self.makes = tuple(kind for part in self.parts.values() for kind in part.makes)
         known = [name for part in self.parts.values() for name in part.conditions]
         self.conditions = (*dict.fromkeys(known), "kind")
+        self.needs_graph = any(part.needs_graph for part in self.parts.values())
         self.max_atoms = max(part.max_atoms for part in self.parts.values())
         merged = _merged([part.vocabulary for part in self.parts.values()])
         self.vocabulary = vocabulary or merged

@@ -38,7 +38,7 @@ def _unified() -> UnifiedTokenizer:
 
 
 def make_zoo(folder: Path) -> Path:
-    """Models ``csp``, ``denovo``, ``conformer`` and ``unified`` (from nothing) in a folder of models."""
+    """Models ``csp``, ``denovo``, ``conformer`` and ``unified`` (from nothing) in one folder."""
     contents = (
         make_model(CrystalTokenizer("csp", max_atoms=20), "sample-crystals", "csp"),
         make_model(CrystalTokenizer("denovo", max_atoms=8), "sample-crystals", "denovo"),
