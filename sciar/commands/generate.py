@@ -30,6 +30,7 @@ def generate(
     smiles: str = "",
     smiles_file: str = "",
     input: str = "",
+    pxrd: str = "",
     kind: str = "",
     conditions: dict[str, Any] | None = None,
     n: int = 1,
@@ -63,6 +64,9 @@ def generate(
         smiles: molecule whose conformers are wanted.
         smiles_file: file with a SMILES and an optional name on each line.
         input: file with records; their compositions or SMILES are taken, and their ids kept.
+        pxrd: file with powder patterns (2-theta in degrees and intensity; .xy, .csv, .jsonl), for a
+            model that is guided by them; goes with --composition. Records of --input bring
+            patterns computed from their own structures; "none" leaves the patterns out.
         kind: crystals or molecules, for a model that makes both.
         conditions: what else the model takes (sciar models NAME lists it), as JSON or one at a
             time, such as --conditions.max_atoms 9.
@@ -90,6 +94,7 @@ def generate(
     from sciar import api
     from sciar.api.ranking import check_keep, ranked
     from sciar.commands.output import open_output
+    from sciar.commands.patterns import with_patterns
     from sciar.datasets.writers import check_format
 
     loaded = api.load(model, device_of(device))
@@ -98,6 +103,7 @@ def generate(
     if keep is not None:
         check_keep(keep, rank_by)
         print(loaded.rank_basis().line(), file=sys.stderr)
+    composition, wanted = with_patterns(pxrd, composition, conditions)
     samples = loaded.stream(
         composition=composition or None,
         elements=elements or None,
@@ -105,7 +111,7 @@ def generate(
         smiles=smiles or None,
         records=_records(smiles_file, input),
         kind=kind or None,
-        conditions=conditions,
+        conditions=wanted,
         n=n,
         seed=seed,
         batch_size=batch_size,

@@ -142,9 +142,9 @@ class PatternGrid:
     def _range(self, pattern: PowderPattern) -> RecordError:
         angles = pattern.two_theta
         return RecordError(
-            f"the pattern runs from {angles[0]:g} to {angles[-1]:g} degrees; this model reads 2-theta "
-            f"from {self.start:g} to {self.stop:g} degrees at {self.wavelength:g} angstrom, and half "
-            "of it must be there",
+            f"the pattern runs from {angles[0]:g} to {angles[-1]:g} degrees; this model reads "
+            f"2-theta from {self.start:g} to {self.stop:g} degrees at {self.wavelength:g} "
+            "angstrom, and half of it must be there",
             field="two_theta",
         )
 
