@@ -77,7 +77,7 @@ def test_batches_change_nothing_and_atoms_keep_their_order(
     crystal_model: Path, tmp_path: Path
 ) -> None:
     file = tmp_path / "crystals.cif"
-    write(file, labelled_crystals(7))
+    write(labelled_crystals(7), file)
     code, rows = predict(crystal_model, file, tmp_path / "a.jsonl", "--batch-tokens", "1")
     again = predict(crystal_model, file, tmp_path / "b.jsonl", "--batch-tokens", "5000")[1]
     assert code == 0 and len(rows) == len(again) == 7

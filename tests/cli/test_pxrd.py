@@ -71,7 +71,7 @@ def test_several_patterns_keep_their_ids_and_bad_ones_their_place(
 
 def test_records_bring_patterns_of_their_own(model: str, tmp_path: Path) -> None:
     file = tmp_path / "in.cif"
-    write(file, [Record(f"c{i}", c) for i, c in enumerate(random_crystals(3))])
+    write([Record(f"c{i}", c) for i, c in enumerate(random_crystals(3))], file)
     words = ["generate", model, "--input", str(file), "--raw"]
     guided, blind = tmp_path / "guided.jsonl", tmp_path / "blind.jsonl"
     assert main([*words, "--out", str(guided)]) in (0, 1, 3)
