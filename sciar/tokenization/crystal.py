@@ -1,4 +1,4 @@
-"""Crystals: composition, then lattice parameters, then fractional coordinates on the torus.
+"""Crystals: composition, then lattice parameters, then fractional coordinates.
 
 Layout (n atoms): ``<bos> El_1 .. El_n <structure> <lattice> <site>*n <eos>``. Against UniGenX's
 ``material`` layout (spec 8.2): the lattice is a rotation-free slot of six numbers, a site knows its
@@ -25,12 +25,19 @@ from sciar.tokenization.vocabulary import SlotKind, Vocabulary
 
 LATTICE, SITE = "<lattice>", "<site>"
 CELLS = ("as-given", "niggli")
+SEAM = -0.1
+"""Where the range of plain coordinates begins: special positions are fractions such as 0, 1/4, 1/3
+and 1/2, and should not lie where the range ends."""
+GEOMETRIES = {"plain": "euclidean", "torus": "torus"}
 
 
-def crystal_vocabulary(elements: Sequence[str] = SYMBOLS) -> Vocabulary:
+def crystal_vocabulary(
+    elements: Sequence[str] = SYMBOLS, coordinates: str = "plain"
+) -> Vocabulary:
     """Specials, slot kinds and element symbols."""
     names = ("<pad>", "<bos>", "<eos>", "<structure>", LATTICE, SITE, *elements)
-    return Vocabulary(names, (SlotKind(LATTICE, 6), SlotKind(SITE, 3, geometry="torus")))
+    site = SlotKind(SITE, 3, geometry=GEOMETRIES[coordinates])
+    return Vocabulary(names, (SlotKind(LATTICE, 6), site))
 
 
 class CrystalTokenizer(LayoutTokenizer):
@@ -42,6 +49,8 @@ class CrystalTokenizer(LayoutTokenizer):
         max_atoms: largest cell.
         cell: ``niggli`` reduces every cell first; ``as-given`` keeps the cell of the data.
         order: ``canonical`` (see :func:`~sciar.tokenization.order.canonical_order`) or ``file``.
+        coordinates: ``plain`` (standardised numbers in a range of length 1) or ``torus`` (points on
+            the torus). Plain ones are learnt faster (docs/experiments.md).
         vocabulary: stored vocabulary of a trained model.
     """
 
@@ -53,6 +62,7 @@ class CrystalTokenizer(LayoutTokenizer):
         max_atoms: int = 20,
         cell: str = "niggli",
         order: str = "canonical",
+        coordinates: str = "plain",
         vocabulary: Vocabulary | None = None,
     ) -> None:
         if task not in ("csp", "denovo"):
@@ -61,8 +71,11 @@ class CrystalTokenizer(LayoutTokenizer):
             raise UsageError(f"cell {cell!r} is none of {CELLS}")
         if order not in ("canonical", "file"):
             raise UsageError(f"order {order!r} is neither 'canonical' nor 'file'")
+        if coordinates not in GEOMETRIES:
+            raise UsageError(f"coordinates {coordinates!r} are neither 'plain' nor 'torus'")
         self.task, self.max_atoms, self.cell, self.order = task, max_atoms, cell, order
-        self.vocabulary = vocabulary or crystal_vocabulary()
+        self.coordinates = coordinates
+        self.vocabulary = vocabulary or crystal_vocabulary(coordinates=coordinates)
         words = "given" if task == "csp" else "generated"
         self.conditions = ("composition", *(("elements", "max_atoms") if task == "denovo" else ()))
         self.layout = Layout(
@@ -83,6 +96,7 @@ class CrystalTokenizer(LayoutTokenizer):
             "max_atoms": self.max_atoms,
             "cell": self.cell,
             "order": self.order,
+            "coordinates": self.coordinates,
         }
 
     def fields(
@@ -102,6 +116,8 @@ class CrystalTokenizer(LayoutTokenizer):
             frac = (frac - frac[0]) % 1.0
         n = len(species)
         words = Words(species, tuple(range(n)))
+        if self.coordinates == "plain":
+            frac = (frac - SEAM) % 1.0 + SEAM
         return {
             "composition": words,
             "lattice": Slots((SlotSpec(),), to_parameters(lattice, n)[None]),

@@ -27,6 +27,7 @@ from sciar.tokenization.molecule_frame import (
 )
 from sciar.tokenization.molecule_order import molecule_atom_order
 from sciar.tokenization.molecule_plan import REFERENCES, MoleculePlan, molecule_plan
+from sciar.tokenization.molecule_relations import CODES
 from sciar.tokenization.smiles import SYMBOLS, element, tokenize
 from sciar.tokenization.smiles_grammar import SmilesGrammar
 from sciar.tokenization.vocabulary import SlotKind, Vocabulary
@@ -87,6 +88,7 @@ class MoleculeTokenizer(LayoutTokenizer):
                 Segment("end", role="forced", tokens=("<eos>",)),
             ),
             references=REFERENCES,
+            relations=CODES,
             bidirectional=given,
         )
 

@@ -73,10 +73,11 @@ class UnifiedTokenizer(LayoutTokenizer):
         self.options = {"crystals": dict(crystals or {}), "molecules": dict(molecules or {})}
         self.parts = {p.name: p.tokenizer(**self.options[p.name]) for p in PARTS}
         references = max(part.layout.references for part in self.parts.values())
+        relations = max(part.layout.relations for part in self.parts.values())
         for part in PARTS:
             tokenizer = self.parts[part.name]
-            tokenizer.layout = _marked(tokenizer.layout, part.marker, references)
-        self.layout = Layout("unified", (), references)
+            tokenizer.layout = _marked(tokenizer.layout, part.marker, references, relations)
+        self.layout = Layout("unified", (), references, relations=relations)
         self.makes = tuple(kind for part in self.parts.values() for kind in part.makes)
         known = [name for part in self.parts.values() for name in part.conditions]
         self.conditions = (*dict.fromkeys(known), "kind")
@@ -211,11 +212,12 @@ class UnifiedTokenizer(LayoutTokenizer):
         raise UsageError(f"no part has the fields {sorted(fields)}")
 
 
-def _marked(layout: Layout, marker: str, references: int) -> Layout:
+def _marked(layout: Layout, marker: str, references: int, relations: int) -> Layout:
     """The layout with a marker after ``<bos>``."""
     begin = layout.segments[0]
     begin = replace(begin, tokens=(*begin.tokens, marker))
-    return replace(layout, segments=(begin, *layout.segments[1:]), references=references)
+    segments = (begin, *layout.segments[1:])
+    return replace(layout, segments=segments, references=references, relations=relations)
 
 
 def _merged(vocabularies: Sequence[Vocabulary]) -> Vocabulary:

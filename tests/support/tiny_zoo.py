@@ -27,7 +27,9 @@ def make_model(tokenizer: LayoutTokenizer, source: str, name: str) -> ModelFolde
     )
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        model = AutoregressiveModel(tokenizer.vocabulary, tokenizer.layout.references, config)
+        model = AutoregressiveModel(
+            tokenizer.vocabulary, tokenizer.layout.references, config, tokenizer.layout.relations
+        )
     info = {"parameters": sum(p.numel() for p in model.parameters()), "data": source}
     return ModelFolder(name, model.eval(), tokenizer, {"steps": 4}, info, f"# {name}\n")
 
@@ -38,7 +40,7 @@ def _unified() -> UnifiedTokenizer:
 
 
 def make_zoo(folder: Path) -> Path:
-    """Models ``csp``, ``denovo``, ``conformer`` and ``unified`` (from nothing) in one folder."""
+    """Models ``csp``, ``denovo``, ``conformer`` and ``unified`` (from nothing) in a folder."""
     contents = (
         make_model(CrystalTokenizer("csp", max_atoms=20), "sample-crystals", "csp"),
         make_model(CrystalTokenizer("denovo", max_atoms=8), "sample-crystals", "denovo"),
