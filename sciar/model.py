@@ -47,6 +47,8 @@ class ModelConfig:
         smoothing: label smoothing of the words.
         questions: the network is asked: a question stands before each word that it predicts
             (:mod:`sciar.nn.questions`).
+        places: the places of tokens are also embedded, for layouts with axes; else they are seen by
+            the rotary embedding alone.
     """
 
     decoder: DecoderConfig = field(default_factory=DecoderConfig)
@@ -55,6 +57,11 @@ class ModelConfig:
     max_anchors: int = 64
     smoothing: float = 0.0
     questions: bool = False
+    places: bool = False
+
+    def __post_init__(self) -> None:
+        if self.places and not self.decoder.axes:
+            raise UsageError("places are embedded only where the decoder has axes")
 
     def to_dict(self) -> dict[str, Any]:
         """Plain form for ``config.yaml``."""
@@ -90,6 +97,7 @@ class AutoregressiveModel(nn.Module):
             references,
             config.identity,
             config.questions,
+            config.decoder.axes if config.places else 0,
         )
         for parameter in self.embedding.parameters():
             if parameter.ndim == 2:

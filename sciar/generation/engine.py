@@ -134,7 +134,7 @@ class Engine:
             if isinstance(end := cursor.expect(), End):
                 yield Drawn(job, cursor.sequence(), end.failure, 0.0)
                 continue
-            new.append(_Row(job, cursor, cursor.known, len(cursor)))
+            new.append(_Row(job, cursor, cursor.known, cursor.known))
         if new:
             self._prefill(new)
 
@@ -231,7 +231,7 @@ class Engine:
             row.cursor.push_token(token)
 
     def _sample_slots(self, kind: int, indices: list[int]) -> None:
-        assert self.after is not None and self.store is not None
+        assert self.after is not None
         at = torch.tensor(indices, device=self.device)
         rows = [self.rows[i] for i in indices]
         after, hidden = _pick(self.after, at), self.hidden[at]
@@ -243,8 +243,6 @@ class Engine:
             density = head.log_prob(self.model.condition(hidden, after), target)
             for row, value in zip(rows, [] if density is None else density.tolist(), strict=True):
                 row.logp += value
-        place = torch.tensor([row.cursor.known for row in rows], device=self.device)
-        self.store.values[at * self.store.length + place, : payload.shape[1]] = payload
         for row, value in zip(rows, payload.cpu().numpy(), strict=True):
             row.cursor.push_value(value)
 
@@ -315,7 +313,7 @@ class Engine:
         last = lengths.cumsum(0) - 1
         self.hidden, self.after = hidden[last], _pick(inputs.next, last)
         for row in rows:
-            row.fed, row.synced = row.cursor.known, len(row.cursor)
+            row.fed = row.synced = row.cursor.known
 
 
 def _pick(after: Surroundings, at: Tensor) -> Surroundings:

@@ -122,7 +122,12 @@ class CrystalTokenizer(LayoutTokenizer):
     def word_anchors(self, segment: Segment, words: tuple[str, ...]) -> tuple[int, ...]:
         return tuple(range(len(words)))
 
-    def word_grammar(self, segment: Segment, request: Request) -> WordGrammar:
+    def word_grammar(
+        self,
+        segment: Segment,
+        request: Request,
+        fields: Mapping[str, Words | Slots] | None = None,
+    ) -> WordGrammar:
         return CompositionGrammar(self.vocabulary, self.max_atoms, **request.constraints)
 
     def request(self, constraints: Mapping[str, Any], id: str = "") -> Request:
