@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from sciar.errors import UsageError
@@ -117,11 +118,21 @@ class AutoregressiveModel(nn.Module):
             noisy: (T, W) values to feed in place of the pack's own, or ``None``.
         """
         fed = feed(pack, self.config.questions)
-        store = pack if noisy is None else replace_values(pack, noisy)
+        store = pack if noisy is None else self.moved(pack, noisy)
         asks = fed.asks if self.config.questions else None
         inputs = inputs_at(store, fed.at, fed.has_next, asks)
         memory = PackedMemory.build(fed.lengths, pack.contexts)
         return self.decode(inputs, fed.index, [memory] * len(self.decoder.layers)), inputs
+
+    def moved(self, pack: Pack, values: Tensor) -> Pack:
+        """The pack with other payloads; where these are offsets in space, tokens move with them."""
+        axes = pack.positions.shape[1]
+        offsets = [i + 1 for i, s in enumerate(self.vocabulary.slots) if s.width == axes]
+        if not axes or not offsets:
+            return replace(pack, values=values)
+        moves = torch.isin(pack.kinds, torch.tensor(offsets, device=pack.kinds.device))
+        step = torch.where(moves[:, None], (values - pack.values)[:, :axes], 0.0)
+        return replace(pack, values=values, positions=pack.positions + step)
 
     def decode(self, inputs: Inputs, positions: Tensor, memories: Sequence[Memory]) -> Tensor:
         """(M, hidden) states of given inputs; ``positions`` are their (M,) indices.
@@ -179,13 +190,6 @@ class AutoregressiveModel(nn.Module):
         """(N, width) payloads of N slots of one kind."""
         predicted = self.head(kind).sample(self.condition(hidden, after), keys, settings)
         return self.payload(kind, predicted, after)
-
-
-def replace_values(pack: Pack, values: Tensor) -> Pack:
-    """The pack with other payloads."""
-    from dataclasses import replace
-
-    return replace(pack, values=values)
 
 
 def build_head(slot: SlotKind, condition: int, config: ModelConfig) -> Head:

@@ -112,9 +112,7 @@ def surroundings(store: Store, at: Tensor, exists: Tensor) -> Surroundings:
     )
 
 
-def _seen(
-    store: Store, at: Tensor, index: Tensor, valid: Tensor
-) -> tuple[Tensor, Tensor, Tensor]:
+def _seen(store: Store, at: Tensor, index: Tensor, valid: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     """(M, R, 3) referenced points, and the (M, 3) origin and (M, 3, 3) axes they are seen from.
 
     Where tokens have places in space, points are the positions of tokens, seen from the place that

@@ -106,15 +106,14 @@ class FormulaGrammar:
         self.order = vocabulary.ids(self.labels)
         self.rank = {int(token): i for i, token in enumerate(self.order)}
         self.first_count = vocabulary.id("*1")
-        self.current, self.count, self.open = -1, 0, False
+        self.current, self.count, self.open, self.pairs = -1, 0, False, 0
+        self.position: tuple[float, ...] = ()
 
     def coming(self) -> SlotSpec:
         """A count announces its label; a label announces nothing."""
         if not self.open:
             return SlotSpec()
-        return SlotSpec(label=self.labels[self.current], anchor=self._pairs - 1)
-
-    _pairs = 0
+        return SlotSpec(label=self.labels[self.current], anchor=self.pairs - 1)
 
     def allowed(self) -> tuple[np.ndarray, bool]:
         """Allowed tokens, and whether the formula may end."""
@@ -141,7 +140,7 @@ class FormulaGrammar:
             self.count += token - self.first_count + 1
         else:
             self.current = self.rank[token]
-            self._pairs += 1
+            self.pairs += 1
         self.open = not self.open
 
 

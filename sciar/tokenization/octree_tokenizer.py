@@ -27,7 +27,6 @@ from sciar.tokenization.octree_walk import (
     Box,
     OctreeAlphabet,
     OctreeWalk,
-    mask_name,
     octree_names,
     walked,
 )
@@ -123,16 +122,12 @@ class OctreeTokenizer(LayoutTokenizer):
         """
         formula = self.formula.words(formula_of(labels))
         fields = {"composition": formula, **fields}
-        names = [mask_name(m) for m in tree.masks.tolist()]
-        names += [x if first else f"+{x}" for x, first in zip(labels, firsts.tolist(), strict=True)]
-        words = walked(self._walk(fields), self.vocabulary, names)
-        specs = self._specs(words)
-        values = exact - np.array([s.place for s in specs])
-        located = tuple(
-            SlotSpec(s.label, s.anchor, s.references, s.relations, s.place, tuple(point))
-            for s, point in zip(specs, exact.tolist(), strict=True)
-        )
-        return {**fields, "octree": words, "atoms": Slots(located, values)}
+        words = walked(tree, labels, firsts, self.box(fields))
+        centres = np.array(words.positions[len(tree.masks) :])
+        # As payloads are stored, so that positions are those of generation to the last bit.
+        values = (exact - centres).astype(np.float32).astype(np.float64)
+        atoms = Slots(self._specs(words, centres + values), values)
+        return {**fields, "octree": words, "atoms": atoms}
 
     def points(self, fields: Mapping[str, Words | Slots]) -> tuple[tuple[str, ...], np.ndarray]:
         """Labels and (N, 3) positions; the inverse of :meth:`words`."""
@@ -192,26 +187,30 @@ class OctreeTokenizer(LayoutTokenizer):
         rooted = next(iter(counts)) if self.rooted else None
         return OctreeWalk(self.alphabet, self.depth, counts, self.box(fields), rooted)
 
-    def _specs(self, words: Words) -> tuple[SlotSpec, ...]:
-        """The offsets that an octree asks for: label, cell and nearest earlier points of each."""
-        at = [i for i, name in enumerate(words.tokens) if not name.startswith("<")]
-        centres = np.array([words.positions[i] for i in at], dtype=np.float64)
-        near = _nearest(centres)
+    def _specs(self, words: Words, exact: np.ndarray | None = None) -> tuple[SlotSpec, ...]:
+        """The offsets that an octree asks for: label, cell and nearest earlier points of each.
+
+        ``exact``: (N, 3) where the points are, if that is known.
+        """
+        at = [i for i, name in enumerate(words.tokens) if name[0] != "<"]
+        near = _nearest(np.array([words.positions[i] for i in at], dtype=np.float64))
+        known = [()] * len(at) if exact is None else map(tuple, exact.tolist())
         return tuple(
             SlotSpec(
                 label=words.tokens[i].lstrip("+"),
                 anchor=words.anchors[i],
-                references=near[k],
-                relations=(0,) * len(near[k]),
+                references=references,
+                relations=(0,) * len(references),
                 place=words.positions[i],
+                position=position,
             )
-            for k, i in enumerate(at)
+            for i, references, position in zip(at, near, known, strict=True)
         )
 
 
 def _nearest(centres: np.ndarray) -> list[tuple[int, ...]]:
     """Up to :data:`NEIGHBOURS` earlier points nearest to each, ties by index."""
     square = ((centres[:, None] - centres[None]) ** 2).sum(-1).round(6)
-    square[np.triu_indices(len(centres))] = np.inf
+    square[np.tri(len(centres), dtype=bool).T] = np.inf
     order = np.argsort(square, axis=1, kind="stable")[:, :NEIGHBOURS].tolist()
-    return [tuple(row[: min(i, NEIGHBOURS)]) for i, row in enumerate(order)]
+    return [tuple(row[:i]) for i, row in enumerate(order)]

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sciar.tokenization.layout import SlotSpec, Words
+from sciar.tokenization.octree import Octree, unmorton
 from sciar.tokenization.vocabulary import Vocabulary
 
 Cell = tuple[int, int, int]
@@ -88,11 +89,10 @@ class Box:
     axes: np.ndarray
     origin: np.ndarray
 
-    def places(self, nodes: Sequence[Cell], size: int) -> list[Point]:
-        """Centres of nodes whose edge is ``size`` cells."""
-        centres = (np.array(nodes, dtype=np.float64).reshape(-1, 3) + 0.5) * size
-        found: list[Point] = list(map(tuple, (self.origin + centres @ self.axes).tolist()))
-        return found
+    def places(self, nodes: np.ndarray, sizes: np.ndarray | int) -> np.ndarray:
+        """(n, 3) centres of (n, 3) nodes whose edges are ``sizes`` cells."""
+        size = np.asarray(sizes)[..., None]
+        return self.origin + (nodes + 0.5) * size @ self.axes
 
 
 class OctreeWalk:
@@ -128,7 +128,8 @@ class OctreeWalk:
     def _begin(self, level: int, nodes: list[Cell]) -> None:
         self.level, self._nodes, self._at = level, nodes, 0
         self._below: list[Cell] = []
-        self._places = self.box.places(nodes, 1 << level)
+        places = self.box.places(np.array(nodes, dtype=np.int64), 1 << level)
+        self._places: list[Point] = list(map(tuple, places.tolist()))
         self._label = level_name(level)
 
     @property
@@ -178,18 +179,38 @@ class OctreeWalk:
         self.left[self.alphabet.index[token]] -= 1
 
 
-def walked(walk: OctreeWalk, vocabulary: Vocabulary, names: Sequence[str]) -> Words:
-    """Known words with all that is announced of each."""
-    specs: list[SlotSpec] = []
-    positions: list[Point] = []
-    for token in vocabulary.ids(names):
-        specs.append(walk.coming())
-        walk.push(int(token))
-        positions.append(walk.position)
+def walked(tree: Octree, labels: Sequence[str], firsts: np.ndarray, box: Box) -> Words:
+    """The words of known points at once, with all that a walk would announce of each.
+
+    Args:
+        tree: over the cells.
+        labels: N labels, in the order of the cells.
+        firsts: (N,) whether a point is the first of its cell.
+        box: where the cells lie.
+    """
+    n, total = len(labels), len(labels)
+    level = tree.levels
+    children = np.unpackbits(tree.masks[:, None], axis=1).sum(1, dtype=np.int64)
+    before = np.cumsum(children) - children
+    # Within a level, children so far and nodes still to come; levels follow each other.
+    starts = np.searchsorted(-level, -level, side="left")
+    ends = np.searchsorted(-level, -level, side="right")
+    spare = total - (before - before[starts]) - (ends - np.arange(len(level)))
+    nodes = box.places(unmorton(tree.codes), 1 << level)
+    cells = box.places(unmorton(tree.leaves), 1)
+    at = np.cumsum(firsts) - 1
+    ahead = np.minimum(at + 1 - firsts, len(cells) - 1)
+    tokens = [mask_name(m) for m in tree.masks.tolist()]
+    tokens += [x if f else further(x) for x, f in zip(labels, firsts.tolist(), strict=True)]
+    levels = [level_name(i) for i in range(tree.depth + 1)]
     return Words(
-        tokens=tuple(names),
-        anchors=tuple(s.anchor for s in specs),
-        labels=tuple(s.label for s in specs),
-        places=tuple(s.place for s in specs),
-        positions=tuple(positions),
+        tokens=tuple(tokens),
+        anchors=(*spare.tolist(), *range(n, 0, -1)),
+        labels=(*(levels[i] for i in level.tolist()), *(LEAF,) * n),
+        places=_rows(np.concatenate([nodes, cells[ahead]])),
+        positions=_rows(np.concatenate([nodes, cells[at]])),
     )
+
+
+def _rows(points: np.ndarray) -> tuple[Point, ...]:
+    return tuple(map(tuple, points.tolist()))
