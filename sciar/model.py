@@ -48,6 +48,8 @@ class ModelConfig:
         smoothing: label smoothing of the words.
         questions: the network is asked: a question stands before each word that it predicts
             (:mod:`sciar.nn.questions`).
+        private: nothing but a question itself attends to it, so that contents do not hang on
+            questions and generation keeps none of them.
         places: the places of tokens are also embedded, for layouts with axes; else they are seen by
             the rotary embedding alone.
     """
@@ -58,9 +60,12 @@ class ModelConfig:
     max_anchors: int = 64
     smoothing: float = 0.0
     questions: bool = False
+    private: bool = False
     places: bool = False
 
     def __post_init__(self) -> None:
+        if self.private and not self.questions:
+            raise UsageError("private questions are questions: set questions too")
         if self.places and not self.decoder.axes:
             raise UsageError("places are embedded only where the decoder has axes")
 
@@ -117,11 +122,12 @@ class AutoregressiveModel(nn.Module):
             pack: T tokens.
             noisy: (T, W) values to feed in place of the pack's own, or ``None``.
         """
-        fed = feed(pack, self.config.questions)
+        fed = feed(pack, self.config.questions, self.config.private)
         store = pack if noisy is None else self.moved(pack, noisy)
         asks = fed.asks if self.config.questions else None
         inputs = inputs_at(store, fed.at, fed.has_next, asks)
-        memory = PackedMemory.build(fed.lengths, pack.contexts)
+        private = fed.asks if self.config.questions and self.config.private else None
+        memory = PackedMemory.build(fed.lengths, pack.contexts, private=private)
         return self.decode(inputs, fed.index, [memory] * len(self.decoder.layers)), inputs
 
     def moved(self, pack: Pack, values: Tensor) -> Pack:

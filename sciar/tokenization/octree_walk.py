@@ -1,9 +1,9 @@
 """The words of an octree, one at a time: what is known before each, and what may follow.
 
 First the occupancy masks, breadth first, then what stands in each cell, in Morton order: one label
-a point. Points beyond the first of a cell have labels of their own, ``+C`` for another C in the cell
-of the point before. Encoding walks the known words, generation the sampled ones, so that both
-announce the same.
+a point. Points beyond the first of a cell have labels of their own, ``+C`` for another C in the
+cell of the point before. Encoding (:func:`walked`) and generation (:class:`OctreeWalk`) announce
+the same before each word.
 
 How many points of which label there are is given. A mask may not make more nodes than there are
 points left to fill them, and the labels must use up the counts: whatever is sampled, the counts
