@@ -74,7 +74,9 @@ def model_of(tokenizer: CrystalTokenizer, size: str) -> AutoregressiveModel:
         decoder=DecoderConfig(layers=layers, hidden=hidden, heads=hidden // 64),
         heads={"default": HeadConfig(options={"hidden": 256, "depth": 3})},
     )
-    return AutoregressiveModel(tokenizer.vocabulary, tokenizer.layout.references, config)
+    return AutoregressiveModel(
+        tokenizer.vocabulary, tokenizer.layout.references, config, tokenizer.layout.relations
+    )
 
 
 def composition(record: Record) -> str:

@@ -109,7 +109,10 @@ def load_folder(folder: Path) -> ModelFolder:
     config = _read_config(folder)
     tokenizer = _tokenizer(folder, config)
     model = AutoregressiveModel(
-        tokenizer.vocabulary, tokenizer.layout.references, ModelConfig.from_dict(config["model"])
+        tokenizer.vocabulary,
+        tokenizer.layout.references,
+        ModelConfig.from_dict(config["model"]),
+        tokenizer.layout.relations,
     )
     state = _read_weights(folder, config["weights"]["sha256"])
     try:

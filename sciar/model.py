@@ -89,10 +89,14 @@ class AutoregressiveModel(nn.Module):
         vocabulary: tokens and slot kinds, with the statistics that payloads are standardised with.
         references: references a slot may name (from the layout).
         config: sizes and heads.
+        relations: codes that a relation to a reference may have (from the layout).
     """
 
-    def __init__(self, vocabulary: Vocabulary, references: int, config: ModelConfig) -> None:
+    def __init__(
+        self, vocabulary: Vocabulary, references: int, config: ModelConfig, relations: int = 16
+    ) -> None:
         super().__init__()
+        self.relations = relations
         self.vocabulary, self.references, self.config = vocabulary, references, config
         hidden = config.decoder.hidden
         self.embedding = InputEmbedding(
@@ -103,6 +107,7 @@ class AutoregressiveModel(nn.Module):
             references,
             config.identity,
             config.questions,
+            relations,
             config.decoder.axes if config.places else 0,
         )
         for parameter in self.embedding.parameters():

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, assert_never
 
 import numpy as np
 
@@ -145,6 +145,23 @@ class Molecule:
             mol.AddConformer(conformer, assignId=True)
         return mol
 
+    def to_smiles(self) -> str:
+        """The SMILES it came with, or that of its graph without explicit hydrogens.
+
+        Raises:
+            RecordError: neither is known.
+        """
+        from rdkit import Chem
+
+        if self.smiles is not None:
+            return self.smiles
+        if self.mol is None:
+            raise RecordError(
+                "the molecule has no graph; call sciar.datasets.molecule_graph.perceive first",
+                field="smiles",
+            )
+        return str(Chem.MolToSmiles(Chem.RemoveHs(self.mol)))
+
     @classmethod
     def from_rdkit(cls, mol: Mol, smiles: str | None = None) -> Molecule:
         """From an RDKit ``Mol``: its first conformer, its atom order, its graph."""
@@ -230,6 +247,32 @@ def _why_no_residue(letter: str, position: int) -> str:
 
 
 Structure = Crystal | Molecule
+
+KINDS: dict[str, type] = {"crystals": Crystal, "molecules": Molecule}
+"""Name of a kind of structure -> its type. Names are plural, as users write them."""
+
+
+def kind_of(structure: object) -> str:
+    """The name in ``KINDS`` of what a structure is.
+
+    Raises:
+        RecordError: it is none of them.
+    """
+    for name, cls in KINDS.items():
+        if isinstance(structure, cls):
+            return name
+    raise RecordError(f"a {type(structure).__name__} is none of {', '.join(KINDS)}")
+
+
+def symbols_of(structure: Structure) -> tuple[str, ...]:
+    """The element symbols of the atoms of any structure, in its order."""
+    match structure:
+        case Crystal():
+            return structure.species
+        case Molecule():
+            return structure.symbols
+        case _:
+            assert_never(structure)
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,13 +12,13 @@ import argparse
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, assert_never
 
 from sciar.api.selection import Tally
 from sciar.datasets.readers import read_all
 from sciar.evaluation import format_table
 from sciar.folder import load_folder, save_folder
-from sciar.records import Crystal, Structure
+from sciar.records import Crystal, Molecule, Structure
 
 ZOO = Path(__file__).resolve().parents[1] / "sciar" / "zoo"
 LABELS = {
@@ -57,9 +57,13 @@ def examples(path: Path, count: int = 24) -> list[str]:
 
 def prompt(structure: Structure) -> str:
     """What a user would ask for to get this structure."""
-    if isinstance(structure, Crystal):
-        return " ".join(f"{symbol}{n}" for symbol, n in structure.composition.items())
-    return structure.smiles or ""
+    match structure:
+        case Crystal():
+            return " ".join(f"{symbol}{n}" for symbol, n in structure.composition.items())
+        case Molecule():
+            return structure.to_smiles()
+        case _:
+            assert_never(structure)
 
 
 def main() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +115,7 @@ class Model:
         smiles: str | Iterable[str] | None = None,
         records: Iterable[Record | RecordFailure] | None = None,
         kind: str | None = None,
+        conditions: Mapping[str, Any] | Iterable[Mapping[str, Any]] | None = None,
         n: int = 1,
         seed: int | None = None,
         batch_size: int | None = None,
@@ -127,9 +128,9 @@ class Model:
     ) -> Samples:
         """Samples as they finish; each knows its place by its ``index``.
 
-        At most one of ``composition``, ``compositions``, ``smiles`` and ``records`` says what is
-        given; without any, the model must be one that makes structures from nothing. What is not
-        set here comes from the model's own defaults.
+        At most one of ``composition``, ``compositions``, ``smiles``, ``records`` and a list of
+        ``conditions`` says what is given; without any, the model must be one that makes structures
+        from nothing. What is not set here comes from the model's own defaults.
 
         Args:
             composition: exact content of the cell, ``"Na4 Cl4"`` or ``{"Na": 4, "Cl": 4}``.
@@ -139,6 +140,8 @@ class Model:
             smiles: one SMILES or several.
             records: take the compositions or SMILES of records, and their ids.
             kind: ``crystals`` or ``molecules``, for a model that makes both from nothing.
+            conditions: any constraints that the model's tokenizer takes
+                (``model.tokenizer.conditions``), by name; a list asks for several things.
             n: samples of each.
             seed: of the run; with its index it fixes a sample. Default 0.
             batch_size: sequences in the making at once; it never changes the samples.
@@ -159,7 +162,11 @@ class Model:
         given = {"batch_size": batch_size, "steps": steps, "temperature": temperature}
         given |= {"top_p": top_p, "retries": retries, "seed": seed, "score": logp or None}
         settings = GenerationSettings.of(self._content.sampling, **given, **options)
-        wish = Wish(composition, compositions, elements, max_atoms, smiles, records, kind)
+        if not self.tokenizer.makes:
+            raise UsageError(f"{self.name} makes no structures")
+        wish = Wish(
+            composition, compositions, elements, max_atoms, smiles, records, kind, conditions
+        )
         return Samples(self, wish.prompts(self.tokenizer), n, settings)
 
 
@@ -169,6 +176,7 @@ class Samples(Iterator[Sample]):
     Attributes:
         requested: how many structures were asked for.
         settings: how they are drawn.
+        kinds: kinds of structures that may come, see :data:`sciar.records.KINDS`.
     """
 
     def __init__(
@@ -177,6 +185,9 @@ class Samples(Iterator[Sample]):
         self.settings, self.requested = settings, n * len(prompts)
         self._model, self._prompts, self._n = model, prompts, n
         self._samples = self._run()
+        tokenizer = model.tokenizer
+        made = [tokenizer.makes_for(p.request) for p in prompts if p.request is not None]
+        self.kinds = tuple(dict.fromkeys(k for kinds in made for k in kinds)) or tokenizer.makes
 
     def __len__(self) -> int:
         """How many samples the whole run gives: one for each bad input, n for each good one."""

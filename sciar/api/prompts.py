@@ -7,15 +7,16 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sciar.datasets.formats.smiles import smiles_of
 from sciar.datasets.readers import RecordFailure
 from sciar.errors import RecordError, UsageError
-from sciar.records import Crystal, Record
+from sciar.records import Record
 from sciar.tokenization.base import LayoutTokenizer
 from sciar.tokenization.composition import parse_composition
 from sciar.tokenization.cursor import Request
 
 Composition = str | Mapping[str, int]
+_Item = tuple[str, dict[str, Any] | RecordError]
+"""Id, and the constraints or what is wrong with them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,6 +45,7 @@ class Wish:
     smiles: str | Iterable[str] | None = None
     records: Iterable[Record | RecordFailure] | None = None
     kind: str | None = None
+    conditions: Mapping[str, Any] | Iterable[Mapping[str, Any]] | None = None
 
     def prompts(self, tokenizer: LayoutTokenizer) -> list[Prompt]:
         """One prompt for each thing asked for.
@@ -53,32 +55,44 @@ class Wish:
             RecordError: a single composition or SMILES is bad. In a list it becomes a prompt with
                 an error, and the others go on.
         """
-        self._check(tokenizer)
-        options = {"elements": self._elements(), "max_atoms": self.max_atoms, "kind": self.kind}
-        common: dict[str, Any] = {k: v for k, v in options.items() if v is not None}
-        if self._several() is None:
+        self._check()
+        tokenizer.known(self._named())
+        several = self._items(tokenizer)
+        common = self._common()
+        if several is None:
             given = {"composition": self.composition, "smiles": self.smiles}
             wanted = {**common, **{k: v for k, v in given.items() if v is not None}}
             name = _name(wanted)
             return [Prompt(name, tokenizer.request(wanted, name))]
         unique = _UniqueNames()
-        found = [_prompt(tokenizer, unique, *item, common) for item in self._items()]
+        found = [_prompt(tokenizer, unique, *item, common) for item in several]
         if not found:
             raise UsageError("nothing is asked for: the list is empty")
         return found
 
-    def _several(self) -> object:
-        smiles = None if isinstance(self.smiles, str) else self.smiles
-        lists = (self.compositions, smiles, self.records)
-        return next((x for x in lists if x is not None), None)
-
-    def _check(self, tokenizer: LayoutTokenizer) -> None:
+    def _check(self) -> None:
         names = ("composition", "compositions", "smiles", "records")
         given = [name for name in names if getattr(self, name) is not None]
+        if self.conditions is not None and not isinstance(self.conditions, Mapping):
+            given.append("a list of conditions")
         if len(given) > 1:
             raise UsageError(f"give only one of {' and '.join(given)}")
-        if tokenizer.layout.name.startswith("crystal") and self.smiles is not None:
-            raise UsageError("this model makes crystals; a SMILES asks for a molecule")
+
+    def _named(self) -> dict[str, Any]:
+        """The constraints that the arguments set for everything asked for, with any value."""
+        composition = self.composition if self.compositions is None else self.compositions
+        return {"composition": composition, "smiles": self.smiles, **self._common()}
+
+    def _common(self) -> dict[str, Any]:
+        """Constraints that hold for each thing asked for."""
+        options = {"elements": self._elements(), "max_atoms": self.max_atoms, "kind": self.kind}
+        found = {k: v for k, v in options.items() if v is not None}
+        if isinstance(self.conditions, Mapping):
+            twice = sorted(set(found) & set(self.conditions))
+            if twice:
+                raise UsageError(f"{', '.join(twice)}: given twice, once among the conditions")
+            found |= self.conditions
+        return found
 
     def _elements(self) -> list[str] | None:
         if self.elements is None:
@@ -89,27 +103,25 @@ class Wish:
             raise UsageError("elements is empty; give symbols such as Li,Fe,P,O")
         return found
 
-    def _items(self) -> Iterator[tuple[str, dict[str, Any] | RecordError]]:
-        """(id, constraints or what is wrong) of each item of the list that was given."""
+    def _items(self, tokenizer: LayoutTokenizer) -> Iterator[_Item] | None:
+        """Each item of the list that was given; ``None`` if none was."""
         if self.records is not None:
-            yield from map(_record_item, self.records)
-        elif self.compositions is not None:
-            for composition in self.compositions:
-                wanted = {"composition": composition}
-                yield _name(wanted), wanted
-        else:
-            assert self.smiles is not None
-            for i, smiles in enumerate(self.smiles):
-                yield f"molecule{i}", {"smiles": smiles}
+            return (_record_item(tokenizer, record) for record in self.records)
+        if self.compositions is not None:
+            wanted = ({"composition": composition} for composition in self.compositions)
+            return ((_name(w), w) for w in wanted)
+        if self.smiles is not None and not isinstance(self.smiles, str):
+            return ((f"molecule{i}", {"smiles": s}) for i, s in enumerate(self.smiles))
+        if self.conditions is not None and not isinstance(self.conditions, Mapping):
+            return ((_name(w), dict(w)) for w in self.conditions)
+        return None
 
 
-def _record_item(record: Record | RecordFailure) -> tuple[str, dict[str, Any] | RecordError]:
+def _record_item(tokenizer: LayoutTokenizer, record: Record | RecordFailure) -> _Item:
     if isinstance(record, RecordFailure):
         return record.id, record.error
-    if isinstance(record.structure, Crystal):
-        return record.id, {"composition": dict(record.structure.composition)}
     try:
-        return record.id, {"smiles": smiles_of(record)}
+        return record.id, tokenizer.conditions_of(record)
     except RecordError as error:
         return record.id, error.located(source=record.source)
 
@@ -125,19 +137,9 @@ def _prompt(
     if isinstance(wanted, RecordError):
         return Prompt(name, None, str(wanted))
     try:
-        _check_kind(tokenizer, wanted)
         return Prompt(name, tokenizer.request({**wanted, **common}, name))
     except RecordError as error:
         return Prompt(name, None, str(error.located(record=name)))
-
-
-def _check_kind(tokenizer: LayoutTokenizer, wanted: Mapping[str, Any]) -> None:
-    """One record of the wrong kind costs that record, not the run."""
-    layout = tokenizer.layout.name
-    if layout.startswith("crystal") and "smiles" in wanted:
-        raise RecordError("this is a molecule; the model makes crystals")
-    if layout.startswith("molecule") and "composition" in wanted:
-        raise RecordError("this is a crystal or a composition; the model makes molecules")
 
 
 def _name(wanted: Mapping[str, Any]) -> str:

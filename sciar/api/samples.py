@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, assert_never
 
 from sciar.errors import RecordError
-from sciar.records import Crystal, Record, Structure
+from sciar.records import Crystal, Molecule, Record, Structure, symbols_of
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -61,10 +61,15 @@ class Sample:
     @cached_property
     def structure(self) -> Any:
         """pymatgen ``Structure`` or RDKit ``Mol`` with a conformer; ``None`` if it failed."""
-        if self.record is None:
-            return None
-        crystal = isinstance(self.record, Crystal)
-        return self.record.to_pymatgen() if crystal else self.record.to_rdkit()  # type: ignore[union-attr]
+        match self.record:
+            case None:
+                return None
+            case Crystal():
+                return self.record.to_pymatgen()
+            case Molecule():
+                return self.record.to_rdkit()
+            case _:
+                assert_never(self.record)
 
     def to_ase(self) -> Atoms:
         """As ASE ``Atoms``; periodic for a crystal.
@@ -75,11 +80,14 @@ class Sample:
         from ase import Atoms
 
         record = self._need()
-        if isinstance(record, Crystal):
-            return Atoms(
-                list(record.species), scaled_positions=record.frac, cell=record.lattice, pbc=True
-            )
-        return Atoms(list(record.symbols), positions=record.positions)
+        symbols = list(symbols_of(record))
+        match record:
+            case Crystal():
+                return Atoms(symbols, scaled_positions=record.frac, cell=record.lattice, pbc=True)
+            case Molecule():
+                return Atoms(symbols, positions=record.positions)
+            case _:
+                assert_never(record)
 
     def to_pyg(self) -> Data:
         """As PyTorch Geometric ``Data`` of n atoms.
@@ -96,13 +104,16 @@ class Sample:
         from sciar.tokenization.elements import NUMBER
 
         record = self._need()
-        if isinstance(record, Crystal):
-            frac, cell = torch.tensor(record.frac).float(), torch.tensor(record.lattice).float()
-            z = torch.tensor([NUMBER[s] for s in record.species])
-            pos = torch.tensor(record.frac @ record.lattice).float()
-            return Data(z=z, pos=pos, cell=cell[None], frac=frac)
-        z = torch.tensor([NUMBER[s] for s in record.symbols])
-        return Data(z=z, pos=torch.tensor(record.positions).float())
+        z = torch.tensor([NUMBER[s] for s in symbols_of(record)])
+        match record:
+            case Crystal():
+                frac, cell = torch.tensor(record.frac).float(), torch.tensor(record.lattice).float()
+                pos = torch.tensor(record.frac @ record.lattice).float()
+                return Data(z=z, pos=pos, cell=cell[None], frac=frac)
+            case Molecule():
+                return Data(z=z, pos=torch.tensor(record.positions).float())
+            case _:
+                assert_never(record)
 
     def facts(self) -> dict[str, Any]:
         """Everything but the structure, in plain types: one row of a table."""

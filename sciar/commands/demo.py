@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -51,7 +53,7 @@ def demo(
     numbers: dict[str, Any] = {}
     kept = asked = 0
     for model in models:
-        for kind in kinds_of(model):
+        for kind in model.tokenizer.makes:
             good, total = _show(model, kind, n, seed, folder, sections, numbers)
             kept, asked = kept + good, asked + total
     facts = {"seconds": round(time.monotonic() - start, 1), "seed": seed}
@@ -61,14 +63,6 @@ def demo(
     print(f"{kept} of {asked} structures in {facts['seconds']} s, written to {folder.resolve()}")
     print(f"open {page.resolve()} in a browser")
     return exits.of(kept, asked)
-
-
-def kinds_of(model: Model) -> list[str]:
-    """What a model makes: ``crystals``, ``molecules`` or both."""
-    layout = model.tokenizer.layout.name
-    if layout.startswith("crystal"):
-        return ["crystals"]
-    return ["molecules"] if layout.startswith("molecule") else ["crystals", "molecules"]
 
 
 def _show(
@@ -92,7 +86,7 @@ def _show(
     samples = sorted(stream, key=lambda sample: sample.index)
     seconds = time.monotonic() - start
     counts = Counts.of(samples, stream.requested)
-    name = model.name if len(kinds_of(model)) == 1 else f"{model.name} ({kind})"
+    name = model.name if len(model.tokenizer.makes) == 1 else f"{model.name} ({kind})"
     print(f"{name}: {counts.kept} of {counts.requested} {kind} in {seconds:.1f} s")
     _write(samples, folder / kind / model.name, kind)
     shown = [Shown(s.id, s.record, s.status, s.message) for s in samples]
@@ -113,16 +107,15 @@ def _card_lines(model: Model) -> list[str]:
 
 
 def _write(samples: list[Sample], target: Path, kind: str) -> None:
-    """A folder of CIF files or one SDF file, and all structures as extended XYZ."""
-    from sciar.datasets.writers import write
+    """A folder of files, or one file where its format holds many; and all as extended XYZ."""
+    from sciar.datasets.writers import NATURAL, write
 
     records = [s.to_record() for s in samples if s.ok]
     target.parent.mkdir(parents=True, exist_ok=True)
     write(records, target.with_name(target.name + ".extxyz"))
-    if kind == "crystals":
-        write(records, target, format="cif")
-    else:
-        write(records, target.with_name(target.name + ".sdf"))
+    # Viewers show one structure of a CIF file, and all of an SDF file.
+    one = NATURAL[kind] == "sdf"
+    write(records, target.with_name(f"{target.name}.{NATURAL[kind]}") if one else target)
 
 
 def _metrics(samples: list[Sample], kind: str) -> tuple[Section, dict[str, Any]]:
@@ -132,9 +125,9 @@ def _metrics(samples: list[Sample], kind: str) -> tuple[Section, dict[str, Any]]
 
     structures: list[Any] = [s.record for s in samples]
     quiet: dict[str, Any] = {"ids": [s.id for s in samples], "progress": False}
-    if kind == "crystals":
-        result: Any = evaluate_denovo_crystals(structures, [], sample=0, **quiet)
-    else:
-        result = evaluate_molecules(structures, **quiet)
-    summary = result.summary()
+    metrics: dict[str, Callable[..., Any]] = {
+        "crystals": partial(evaluate_denovo_crystals, references=[], sample=0),
+        "molecules": evaluate_molecules,
+    }
+    summary = metrics[kind](structures, **quiet).summary()
     return metrics_table("Metrics", {"these structures": summary}), summary

@@ -27,20 +27,23 @@ class Prompts:
 def prompts_for(model: Model, kind: str, n: int) -> Prompts:
     """From nothing if the model can; else the model's own examples, test data, or the sample.
 
-    Examples are compositions or SMILES in ``info: {examples: [...]}`` of the model's config.yaml.
+    Examples are compositions or SMILES (values of the first condition of its tokenizer) in
+    ``info: {examples: [...]}`` of the model's config.yaml.
     """
-    unified = model.tokenizer.layout.name == "unified"
-    free: dict[str, Any] = {"kind": kind} if unified else {}
+    tokenizer = model.tokenizer
+    several = len(tokenizer.makes) > 1
+    free: dict[str, Any] = {"kind": kind} if several else {}
     try:
-        model.tokenizer.request(free)
+        tokenizer.request(free)
     except UsageError:
         pass  # it needs something given
     else:
         return Prompts({**free, "n": n}, f"{n} {kind} from nothing.")
     examples = model.info.get("examples")
-    if examples and not unified:
-        name = "compositions" if kind == "crystals" else "smiles"
-        return Prompts({name: examples[:n]}, f"The first {n} examples stored with the model.")
+    if examples and not several:
+        name = tokenizer.conditions[0]
+        wanted = [{name: example} for example in examples[:n]]
+        return Prompts({"conditions": wanted}, f"The first {n} examples stored with the model.")
     source, records = _first_accepted(model, kind, n)
     return Prompts({"records": records}, f"The first {len(records)} of {source} that fit.")
 

@@ -50,7 +50,9 @@ def tiny_model(name: str, tokenizer: LayoutTokenizer, source: str, steps: int) -
     torch.manual_seed(0)
     head = HeadConfig(options={"hidden": 96, "depth": 2})
     config = ModelConfig(DecoderConfig(layers=2, hidden=96, heads=4), {"default": head})
-    model = AutoregressiveModel(tokenizer.vocabulary, tokenizer.layout.references, config)
+    model = AutoregressiveModel(
+        tokenizer.vocabulary, tokenizer.layout.references, config, tokenizer.layout.relations
+    )
     _fit(model, sequences, steps)
     card = f"# {name}\n\nTrained for {steps} steps on {len(usable)} structures of {source}.\n"
     info = {"data": source, "steps": steps, "recipe": "sciar demo"}

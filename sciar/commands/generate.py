@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from sciar.commands import exits
 from sciar.commands.files import write_json, write_page
@@ -30,7 +30,8 @@ def generate(
     smiles: str = "",
     smiles_file: str = "",
     input: str = "",
-    kind: Literal["", "crystals", "molecules"] = "",
+    kind: str = "",
+    conditions: dict[str, Any] | None = None,
     n: int = 1,
     seed: int = 0,
     batch_size: int | None = None,
@@ -61,6 +62,8 @@ def generate(
         smiles_file: file with a SMILES and an optional name on each line.
         input: file with records; their compositions or SMILES are taken, and their ids kept.
         kind: crystals or molecules, for a model that makes both.
+        conditions: what else the model takes (sciar models NAME lists it), as JSON or one at a
+            time, such as --conditions.max_atoms 9.
         n: samples of each.
         seed: fixes the samples, whatever the batch size.
         batch_size: sequences in the making at once.
@@ -78,14 +81,12 @@ def generate(
         device: auto, cpu, cuda or cuda:1.
     """
     from sciar import api
-    from sciar.commands.output import check_out, open_output
+    from sciar.commands.output import open_output
+    from sciar.datasets.writers import check_format
 
     loaded = api.load(model, _device(device))
-    layout = loaded.tokenizer.layout.name
     if raw and retries:
         raise UsageError("raw samples are drawn once: leave out --retries or --raw")
-    if out:
-        check_out(out, layout, raw)
     samples = loaded.stream(
         composition=composition or None,
         elements=elements or None,
@@ -93,6 +94,7 @@ def generate(
         smiles=smiles or None,
         records=_records(smiles_file, input),
         kind=kind or None,
+        conditions=conditions,
         n=n,
         seed=seed,
         batch_size=batch_size,
@@ -102,12 +104,13 @@ def generate(
         retries=0 if raw else retries,
         logp=logp,
     )
+    if out:
+        check_format(out, samples.kinds, raw)
     start = time.monotonic()
-    molecules = layout.startswith("molecule")
     with Interrupts() as interrupts:
         facts: dict[str, Any] = {"model": loaded.name, "requested": samples.requested}
         facts["selection"] = "raw" if raw else "kept"
-        with open_output(out, facts, molecules, raw) as put:
+        with open_output(out, facts, samples.kinds[0], raw) as put:
             done, signal = _collect(samples, put, interrupts)
         with interrupts.shield_quietly():
             return _finish(

@@ -16,8 +16,7 @@ from sciar.api.samples import Sample
 from sciar.commands.files import replace_file
 from sciar.datasets.formats import jsonl, table
 from sciar.datasets.formats.text import plain
-from sciar.datasets.writers import open_writer
-from sciar.errors import UsageError
+from sciar.datasets.writers import is_folder, open_writer
 from sciar.records import Record
 
 Put = Callable[[Sample], None]
@@ -31,53 +30,28 @@ class _Failed:
     properties: dict[str, Any]
 
 
-_FOR_MOLECULES = (".sdf", ".smi", ".smiles", ".txt")
-_FOR_CRYSTALS = (".cif", ".vasp")
-_WITHOUT_STATUS = (".vasp", ".smi", ".smiles", ".txt")
-
-
-def check_out(out: str, layout: str, raw: bool = False) -> None:
-    """Refuse an extension that cannot hold what the model makes, before anything is made.
-
-    Raises:
-        UsageError: the format is for the other kind of structure, or cannot tell rejected
-            structures (``raw``) from kept ones.
-    """
-    suffix = Path(out.lower().removesuffix(".gz")).suffix
-    if layout.startswith("crystal") and suffix in _FOR_MOLECULES:
-        raise UsageError(f"{out}: {suffix} holds molecules; crystals go to .cif, .extxyz or .jsonl")
-    if layout.startswith("molecule") and suffix in _FOR_CRYSTALS:
-        raise UsageError(f"{out}: {suffix} holds crystals; molecules go to .sdf, .extxyz or .jsonl")
-    if raw and suffix in _WITHOUT_STATUS:
-        raise UsageError(f"{out}: {suffix} has no place for the status; give .extxyz or .jsonl")
-
-
 @contextmanager
-def open_output(
-    out: str, facts: Mapping[str, Any], molecules: bool, raw: bool = False
-) -> Iterator[Put]:
+def open_output(out: str, facts: Mapping[str, Any], kind: str, raw: bool = False) -> Iterator[Put]:
     """A function that writes one sample; what is finished is kept when the work is interrupted.
 
     Args:
         out: file or folder, by extension as :func:`sciar.datasets.writers.open_writer` says; "" is
             JSON lines on standard output.
         facts: stored with each structure, such as the name of the model.
-        molecules: a folder then gets SDF instead of CIF files.
+        kind: of the structures that failed, which decides the columns of a table.
         raw: structures that a check rejected are written too.
     """
     make = partial(_record, facts=facts, raw=raw)
     name = out.lower().removesuffix(".gz")
-    folder = bool(out) and (out.endswith("/") or Path(out).is_dir() or not Path(out).suffix)
+    folder = bool(out) and is_folder(out)
     if not out:
         yield lambda sample: print(_line(make(sample)), file=sys.stdout, flush=True)
     elif name.endswith((".jsonl", ".csv")) and not folder:
         csv = name.endswith(".csv")
-        with _rows(
-            Path(out), lambda s: _cells(make(s), molecules) if csv else _line(make(s))
-        ) as put:
+        with _rows(Path(out), lambda s: _cells(make(s), kind) if csv else _line(make(s))) as put:
             yield put
     else:
-        with open_writer(out, format="sdf" if folder and molecules else None) as writer:
+        with open_writer(out) as writer:
 
             def add(sample: Sample) -> None:
                 record = make(sample)
@@ -125,12 +99,11 @@ def _line(made: Record | _Failed) -> str:
     return json.dumps(row, ensure_ascii=False, separators=(",", ":"))
 
 
-def _cells(made: Record | _Failed, molecules: bool) -> dict[str, Any]:
+def _cells(made: Record | _Failed, kind: str) -> dict[str, Any]:
     """A row of a table; a failed sample has the columns of its kind, with an empty structure."""
     if isinstance(made, Record):
         return table.row_of(made)
-    name, column = ("id", "smiles") if molecules else ("material_id", "cif")
-    return {name: made.id, column: "", **plain(made.properties)}
+    return table.failed_row(kind, made.id, made.properties)
 
 
 @contextmanager

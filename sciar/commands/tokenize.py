@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from sciar.commands import exits
 from sciar.commands.files import write_json
 from sciar.errors import RecordError
-from sciar.records import Crystal, Record
+from sciar.records import Record, kind_of
 
 if TYPE_CHECKING:
     from sciar.records import Structure
@@ -56,12 +56,10 @@ def token_rows(tokenizer: LayoutTokenizer, structure: Structure) -> list[dict[st
     Raises:
         RecordError: the tokenizer cannot express the structure.
     """
-    from sciar.commands.offsets import atoms_of, part_for
-
     sequence = tokenizer.encode(structure)
-    atoms = atoms_of(tokenizer, structure)
+    atoms = tokenizer.atom_order(structure)
     vocabulary = tokenizer.vocabulary
-    units = {s.slot: s.unit for s in part_for(tokenizer, structure).layout.segments if s.slot}
+    units = {s.slot: s.unit for s in tokenizer.part_for(structure).layout.segments if s.slot}
     rows = []
     for place, number in enumerate(sequence.ids.tolist()):
         anchor, label = int(sequence.anchors[place]), int(sequence.labels[place])
@@ -90,8 +88,8 @@ def _standard(structure: Structure) -> LayoutTokenizer:
     from sciar.tokenization.crystal import CrystalTokenizer
     from sciar.tokenization.molecule import MoleculeTokenizer
 
-    cls = CrystalTokenizer if isinstance(structure, Crystal) else MoleculeTokenizer
-    return cls(max_atoms=len(structure))
+    standard = {"crystals": CrystalTokenizer, "molecules": MoleculeTokenizer}
+    return standard[kind_of(structure)](max_atoms=len(structure))
 
 
 def _show(row: dict[str, Any]) -> None:

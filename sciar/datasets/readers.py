@@ -18,7 +18,7 @@ from sciar.datasets.formats import arrays, cif, jsonl, poscar, qm9_raw, sdf, smi
 from sciar.datasets.formats.entry import Entry, Reader
 from sciar.datasets.formats.text import open_bytes
 from sciar.errors import RecordError, UsageError
-from sciar.records import Crystal, Record
+from sciar.records import Record, kind_of
 
 Kind = Literal["crystal", "molecule"]
 
@@ -218,7 +218,7 @@ def _record(
 ) -> Record | RecordFailure:
     try:
         structure, properties = entry.build()
-        found = "crystal" if isinstance(structure, Crystal) else "molecule"
+        found = kind_of(structure).removesuffix("s")
         if kind is not None and found != kind:
             raise RecordError(f"expected a {kind}, found a {found}")
     except RecordError as error:

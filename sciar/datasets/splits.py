@@ -9,7 +9,7 @@ from collections.abc import Hashable, Mapping, Sequence
 import numpy as np
 
 from sciar.errors import RecordError, UsageError
-from sciar.records import Crystal, Record, Structure
+from sciar.records import Molecule, Record, Structure, symbols_of
 
 DEFAULT = {"train": 0.8, "val": 0.1, "test": 0.1}
 
@@ -81,7 +81,7 @@ def scaffold_split(
 
 def reduced_formula(structure: Structure) -> str:
     """Element counts divided by their common divisor, elements in alphabetical order."""
-    symbols = structure.species if isinstance(structure, Crystal) else structure.symbols
+    symbols = symbols_of(structure)
     counts = {symbol: symbols.count(symbol) for symbol in sorted(set(symbols))}
     divisor = math.gcd(*counts.values())
     return " ".join(f"{symbol}{count // divisor}" for symbol, count in counts.items())
@@ -93,8 +93,10 @@ def scaffold(record: Record) -> str:
     from rdkit.Chem.Scaffolds import MurckoScaffold
 
     molecule = record.structure
-    if isinstance(molecule, Crystal):
-        raise RecordError("a crystal has no scaffold; split by composition", record=record.id)
+    if not isinstance(molecule, Molecule):
+        raise RecordError(
+            "only molecules have a scaffold; split crystals by composition", record=record.id
+        )
     mol = molecule.mol
     if mol is None and molecule.smiles is not None:
         mol = Chem.MolFromSmiles(molecule.smiles)

@@ -17,7 +17,7 @@ from typing import IO, Any, Protocol, cast
 
 from sciar.datasets.formats import cif, jsonl, poscar, sdf, smiles, table, xyz
 from sciar.errors import UsageError
-from sciar.records import Record, Structure
+from sciar.records import Record, Structure, kind_of
 
 _DUMPS: dict[str, Callable[[Record], str]] = {
     "jsonl": lambda record: jsonl.dump(record) + "\n",
@@ -33,6 +33,14 @@ _EXTENSIONS = {
     ".extxyz": "xyz", ".sdf": "sdf", ".smi": "smiles", ".smiles": "smiles", ".txt": "smiles",
     ".csv": "csv",
 }  # fmt: skip
+HOLDS = {
+    "cif": ("crystals",), "poscar": ("crystals",), "sdf": ("molecules",), "smiles": ("molecules",),
+}  # fmt: skip
+"""Kinds of structures that a format holds; those that are not named hold every kind."""
+WITHOUT_PROPERTIES = ("poscar", "smiles")
+"""Formats that have no place for the properties of a record."""
+NATURAL = {"crystals": "cif", "molecules": "sdf"}
+"""The format of each kind of structure in a folder, unless another is asked for."""
 _FOLDER_SUFFIX = {"cif": ".cif", "poscar": ".vasp", "xyz": ".xyz", "sdf": ".sdf"}
 
 
@@ -51,8 +59,8 @@ def write(
     Args:
         items: records; a bare structure gets its position as id.
         path: the extension chooses the format (``.gz`` compresses); a folder, a name ending
-            in ``/`` or one without extension gets one file per structure (CIF unless ``format``
-            says otherwise).
+            in ``/`` or one without extension gets one file per structure, in the ``NATURAL``
+            format of its kind unless ``format`` says otherwise.
         format: one of ``FORMATS``, if the extension does not say.
 
     Raises:
@@ -70,15 +78,15 @@ def write(
 @contextmanager
 def open_writer(path: str | Path, *, format: str | None = None) -> Iterator[Writer]:
     """A context whose ``add(record)`` writes one record; see :func:`write` for the arguments."""
-    slash = str(path).endswith(("/", os.sep))
+    folder = is_folder(path, format)
+    name = format_of(path, format)
     path = Path(path)
-    folder = slash or path.is_dir() or (not path.suffix and format is None)
-    name = _format(path, format, folder)
     writer: _FolderWriter | _FileWriter | _TableWriter
     try:
         if folder:
             writer = _FolderWriter(path, name)
         else:
+            assert name is not None
             writer = _TableWriter(path) if name == "csv" else _FileWriter(path, _DUMPS[name])
     except OSError as error:
         raise _unwritable(path, error) from error
@@ -96,16 +104,53 @@ def open_writer(path: str | Path, *, format: str | None = None) -> Iterator[Writ
     writer.close()
 
 
-def _format(path: Path, format: str | None, folder: bool) -> str:
-    suffix = Path(path.name.lower().removesuffix(".gz")).suffix
-    name = format or ("cif" if folder else _EXTENSIONS.get(suffix))
+def is_folder(path: str | Path, format: str | None = None) -> bool:
+    """Whether :func:`write` makes a folder of this path."""
+    slash = str(path).endswith(("/", os.sep))
+    return slash or Path(path).is_dir() or (not Path(path).suffix and format is None)
+
+
+def format_of(path: str | Path, format: str | None = None) -> str | None:
+    """The format that :func:`write` uses for a path; ``None``: that of each structure's kind.
+
+    Raises:
+        UsageError: none is known for it.
+    """
+    folder = is_folder(path, format)
+    suffix = Path(Path(path).name.lower().removesuffix(".gz")).suffix
+    name = format or (None if folder else _EXTENSIONS.get(suffix))
     known = _FOLDER_SUFFIX if folder else FORMATS
-    if name is None or name not in known:
+    if (name is None and not folder) or (name is not None and name not in known):
         raise UsageError(
             f"{path}: cannot write {format or suffix or 'a file without extension'}; "
             f"known formats: {', '.join(known)}"
         )
     return name
+
+
+def check_format(path: str | Path, kinds: Iterable[str], status: bool = False) -> None:
+    """Refuse a path whose format cannot hold what is to be written, before anything is made.
+
+    Args:
+        path: as for :func:`write`.
+        kinds: names in :data:`sciar.records.KINDS`.
+        status: the records' properties matter, so the format must have a place for them.
+
+    Raises:
+        UsageError: unknown format, or one that is not for a kind, or has no place for the status.
+    """
+    name = format_of(path)
+    if name is None:
+        return
+    suffix = Path(str(path).lower().removesuffix(".gz")).suffix
+    for kind in kinds:
+        if kind not in (held := HOLDS.get(name, (kind,))):
+            fits = [e for e, f in _EXTENSIONS.items() if kind in HOLDS.get(f, (kind,))]
+            raise UsageError(
+                f"{path}: {suffix} holds {' and '.join(held)}; {kind} go to {', '.join(fits)}"
+            )
+    if status and name in WITHOUT_PROPERTIES:
+        raise UsageError(f"{path}: {suffix} has no place for the status; give .extxyz or .jsonl")
 
 
 def _unwritable(path: Path, error: OSError) -> UsageError:
@@ -184,18 +229,20 @@ class _TableWriter:
 
 
 class _FolderWriter:
-    """One file per structure, named after the id."""
+    """One file per structure, named after the id; ``name`` is the format, ``None``: the natural."""
 
-    def __init__(self, folder: Path, name: str) -> None:
+    def __init__(self, folder: Path, name: str | None) -> None:
         self._folder, self._name, self._count = folder, name, 0
         self._taken: set[str] = set()
         folder.mkdir(parents=True, exist_ok=True)
 
     def add(self, item: Record | Structure) -> None:
         record = _as_record(item, self._count)
-        text = _DUMPS[self._name](record)
+        name = self._name or NATURAL[kind_of(record.structure)]
+        text = _DUMPS[name](record)
         self._count += 1
-        file = _FileWriter(self._folder / self._free_name(record.id), _DUMPS[self._name])
+        target = self._folder / self._free_name(record.id, _FOLDER_SUFFIX[name])
+        file = _FileWriter(target, _DUMPS[name])
         try:
             file.put(text)
         except UsageError:
@@ -203,13 +250,13 @@ class _FolderWriter:
             raise
         file.close()
 
-    def _free_name(self, id: str) -> str:
+    def _free_name(self, id: str, suffix: str) -> str:
         stem = re.sub(r"[^\w.+-]", "_", id).strip(".")[:100] or "structure"
         name, number = stem, 2
         while name.lower() in self._taken:  # some file systems ignore case
             name, number = f"{stem}-{number}", number + 1
         self._taken.add(name.lower())
-        return name + _FOLDER_SUFFIX[self._name]
+        return name + suffix
 
     def close(self) -> None:
         """Every file is complete already."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, assert_never
 
 from sciar.errors import RecordError
 from sciar.evaluation.pictures import depiction_svg, structure_svg
@@ -43,14 +43,18 @@ def structure_card(
         picture = structure_svg(structure)
     except RecordError as error:  # too large, or no coordinates: the card says so instead
         picture, message = "", message or error.reason
-    if isinstance(structure, Crystal):
-        formula = structure.to_pymatgen().composition.reduced_formula
-        extra |= crystal_facts(structure)
-        return Card(formula, record_id, picture, status, message, extra)
-    extra |= molecule_facts(structure)
-    known = structure.mol is not None or structure.smiles
-    more = depiction_svg(structure, height=170) if known else ""
-    return Card(_hill(structure), record_id, picture, status, message, extra, more)
+    match structure:
+        case Crystal():
+            formula = structure.to_pymatgen().composition.reduced_formula
+            extra |= crystal_facts(structure)
+            return Card(formula, record_id, picture, status, message, extra)
+        case Molecule():
+            extra |= molecule_facts(structure)
+            known = structure.mol is not None or structure.smiles
+            more = depiction_svg(structure, height=170) if known else ""
+            return Card(_hill(structure), record_id, picture, status, message, extra, more)
+        case _:
+            assert_never(structure)
 
 
 def crystal_facts(crystal: Crystal) -> dict[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import re
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, assert_never
 
 import numpy as np
 
@@ -34,9 +34,13 @@ def structure_svg(
     style: str = "ball-and-stick",
 ) -> str:
     """A picture of a crystal or of a molecule; see :func:`crystal_svg`, :func:`molecule_svg`."""
-    if isinstance(structure, Crystal):
-        return crystal_svg(structure, width=width, height=height, style=style)
-    return molecule_svg(structure, width=width, height=height, style=style)
+    match structure:
+        case Crystal():
+            return crystal_svg(structure, width=width, height=height, style=style)
+        case Molecule():
+            return molecule_svg(structure, width=width, height=height, style=style)
+        case _:
+            assert_never(structure)
 
 
 def crystal_svg(

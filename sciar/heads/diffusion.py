@@ -24,6 +24,7 @@ from sciar.nn.streams import derive, normal, uniform
 from sciar.tokenization.vocabulary import SlotKind
 
 STEPS = 1000
+SAMPLERS = ("ddpm", "dpm")
 FAINTEST = -5.1
 """Log of signal over noise at which the samplers begin, as UniGenX clips it for its DPM-Solver."""
 
@@ -90,6 +91,7 @@ class DiffusionHead(Head):
         copies: independent times per slot in training.
         learned_variance: predict an interpolation of the log-variance too.
         steps: default number of sampling steps.
+        sampler: default sampler, ``ddpm`` or ``dpm``.
         whole_schedule: DDPM begins at the last of the 1000 steps, as in the original, where the
             signal is so faint (5e-5) that a small error of the predicted noise is a huge one of the
             start. By default it begins at the log-SNR where DPM-Solver++ does.
@@ -107,8 +109,12 @@ class DiffusionHead(Head):
         learned_variance: bool = True,
         steps: int = 200,
         whole_schedule: bool = False,
+        sampler: str = "ddpm",
     ) -> None:
         super().__init__(slot, condition)
+        if sampler not in SAMPLERS:
+            raise UsageError(f"diffusion sampler {sampler!r} is none of {SAMPLERS}")
+        self.sampler = sampler
         self.copies, self.steps, self.learned_variance = copies, steps, learned_variance
         self.whole_schedule = whole_schedule
         outputs = slot.width * (2 if learned_variance else 1)
@@ -160,19 +166,19 @@ class DiffusionHead(Head):
     ) -> Tensor:
         """(N, W) samples.
 
-        ``method`` is ``ddpm`` (ancestral, respaced; the default) or ``dpm`` (DPM-Solver++ 2M).
+        ``method`` is ``ddpm`` (ancestral, respaced) or ``dpm`` (DPM-Solver++ 2M).
 
         Raises:
             UsageError: unknown method.
         """
         settings = settings or SamplerSettings()
+        method = settings.method or self.sampler
+        if method not in SAMPLERS:
+            raise UsageError(f"diffusion sampler {method!r} is none of {SAMPLERS}")
         with torch.autocast(condition_NC.device.type, enabled=False):
             projected = self.net.condition(condition_NC.float())
-            if settings.method in ("", "ddpm"):
-                return self._ddpm(projected, keys_N, settings)
-            if settings.method == "dpm":
-                return self._dpm(projected, keys_N, settings)
-        raise UsageError(f"diffusion sampler {settings.method!r} is neither 'ddpm' nor 'dpm'")
+            draw = self._dpm if method == "dpm" else self._ddpm
+            return draw(projected, keys_N, settings)
 
     def _ddpm(self, projected: Tensor, keys: Tensor, settings: SamplerSettings) -> Tensor:
         lambdas = 0.5 * torch.log(self.alpha_bar / (1 - self.alpha_bar))
@@ -198,7 +204,7 @@ class DiffusionHead(Head):
 
     def _dpm(self, projected: Tensor, keys: Tensor, settings: SamplerSettings) -> Tensor:
         """Second-order multistep solver on the full 1000-step table, with a final denoise."""
-        steps = min(settings.steps or 20, STEPS - 1)
+        steps = min(settings.steps or self._few(), STEPS - 1)
         signal = self.alpha_bar.sqrt()
         noise = (1 - self.alpha_bar).sqrt()
         lam = torch.log(signal / noise)
@@ -219,6 +225,10 @@ class DiffusionHead(Head):
             x = decay * x - (signal[later] * torch.expm1(-step)).float() * estimate
             previous = (denoised, step)
         return self._denoise(x, index[-1], projected)
+
+    def _few(self) -> int:
+        """Steps of the solver: as configured for it, else 20."""
+        return self.steps if self.sampler == "dpm" else 20
 
     def _denoise(self, x: Tensor, t: Tensor, projected: Tensor) -> Tensor:
         epsilon = self.net(x, t.float().expand(len(x)), projected)[:, : self.slot.width]

@@ -57,7 +57,7 @@ def features(value: Tensor, geometry: str, mean: Tensor, std: Tensor) -> Tensor:
 class ReferenceEncoder(nn.Module):
     """The points that the next slot refers to, as it sees them -> (M, hidden)."""
 
-    def __init__(self, n_labels: int, hidden: int, width: int = 64, relations: int = 16) -> None:
+    def __init__(self, n_labels: int, hidden: int, relations: int, width: int = 64) -> None:
         super().__init__()
         self.point = nn.Linear(4 + 2 * HARMONICS, width)
         self.label = nn.Embedding(n_labels + 1, width)
@@ -107,6 +107,7 @@ class InputEmbedding(nn.Module):
         identity: whether slots know what they describe and positions know the next slot. Off, a
             slot is its payload alone, as in UniGenX.
         questions: whether some positions are questions, which need a vector of their own.
+        relations: codes that a relation to a reference may have.
         axes: numbers in the place of a token, if places are embedded; else 0.
     """
 
@@ -119,6 +120,7 @@ class InputEmbedding(nn.Module):
         references: int = 0,
         identity: bool = True,
         questions: bool = False,
+        relations: int = 16,
         axes: int = 0,
     ) -> None:
         super().__init__()
@@ -132,7 +134,7 @@ class InputEmbedding(nn.Module):
             self.next_kind = nn.Embedding(len(slots) + 1, hidden)
             self.next_label = nn.Embedding(n_tokens + 1, hidden)
             self.next_anchor = nn.Embedding(max_anchors + 1, hidden)
-        self.reference = ReferenceEncoder(n_tokens, hidden) if references else None
+        self.reference = ReferenceEncoder(n_tokens, hidden, relations) if references else None
         self.place = PlaceEncoder(axes, hidden) if axes else None
 
     def forward(self, inputs: Inputs) -> Tensor:

@@ -68,7 +68,10 @@ class AutoregressiveTask(L.LightningModule):
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             self.model = AutoregressiveModel(
-                tokenizer.vocabulary, tokenizer.layout.references, model
+                tokenizer.vocabulary,
+                tokenizer.layout.references,
+                model,
+                tokenizer.layout.relations,
             )
         if init_from:
             copy_weights(load_folder(Path(init_from)), self.model)

@@ -61,7 +61,7 @@ def whole_model(trainer: L.Trainer, task: AutoregressiveTask) -> AutoregressiveM
         return task.model
     state = trainer.strategy.lightning_module_state_dict()
     held = task.model
-    model = AutoregressiveModel(held.vocabulary, held.references, held.config)
+    model = AutoregressiveModel(held.vocabulary, held.references, held.config, held.relations)
     if trainer.is_global_zero:
         model.load_state_dict({k.removeprefix("model."): tensor for k, tensor in state.items()})
     return model

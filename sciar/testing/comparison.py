@@ -5,10 +5,11 @@ from __future__ import annotations
 import itertools
 from collections import Counter, defaultdict
 from collections.abc import Sequence
+from typing import assert_never
 
 import numpy as np
 
-from sciar.records import Crystal, Molecule, Structure
+from sciar.records import Crystal, Molecule, Structure, symbols_of
 
 
 def assert_same_structure(actual: Structure, expected: Structure, tolerance: float) -> None:
@@ -45,17 +46,20 @@ def assert_same_structure(actual: Structure, expected: Structure, tolerance: flo
 
 def distances(structure: Structure, cutoff: float = 6.0) -> dict[tuple[str, str], np.ndarray]:
     """Sorted distances of each pair of elements; a crystal's are those up to ``cutoff``."""
-    if isinstance(structure, Molecule):
-        if structure.positions is None:
-            return {}
-        pairs = _molecule_pairs(structure.symbols, structure.positions)
-    else:
-        pairs = _crystal_pairs(structure, cutoff)
+    match structure:
+        case Molecule():
+            if structure.positions is None:
+                return {}
+            pairs = _molecule_pairs(structure.symbols, structure.positions)
+        case Crystal():
+            pairs = _crystal_pairs(structure, cutoff)
+        case _:
+            assert_never(structure)
     return {pair: np.sort(np.array(lengths)) for pair, lengths in pairs.items()}
 
 
 def _symbols(structure: Structure) -> Counter[str]:
-    return Counter(structure.species if isinstance(structure, Crystal) else structure.symbols)
+    return Counter(symbols_of(structure))
 
 
 def _molecule_pairs(

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from sciar.errors import RecordError
-from sciar.records import Structure
+from sciar.records import KINDS, Record, Structure, kind_of
 from sciar.testing.comparison import assert_same_structure
 from sciar.tokenization.base import LayoutTokenizer
 from sciar.tokenization.sequence import ARRAYS, TokenSequence
@@ -45,6 +45,23 @@ class TokenizerTests(ABC):
         tokenizer = self.make_tokenizer()
         for structure in self.make_structures():
             self.assert_same(tokenizer.decode(tokenizer.encode(structure)), structure)
+
+    def test_it_says_what_it_makes_and_takes(self) -> None:
+        """Its kinds and conditions are declared, and a record asks for what the tokenizer knows."""
+        tokenizer = self.make_tokenizer()
+        assert set(tokenizer.makes) <= set(KINDS) and tokenizer.makes, "makes names no kind"
+        for structure in self.make_structures():
+            assert kind_of(structure) in tokenizer.makes, f"makes lacks {kind_of(structure)}"
+            assert len(tokenizer.atom_order(structure)) <= len(structure)
+            try:
+                wanted = tokenizer.conditions_of(Record("record", structure))
+            except RecordError as error:
+                assert error.reason, "the error must say what the record lacks"
+            else:
+                unknown = set(wanted) - set(tokenizer.conditions)
+                assert not unknown, f"asks for unknown {unknown}"
+                request = tokenizer.request(wanted, "record")
+                assert kind_of(structure) in tokenizer.makes_for(request)
 
     def test_augmentation_keeps_the_structure(self) -> None:
         """Random choices in encoding change the sequence at most, never the structure."""

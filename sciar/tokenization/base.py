@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from sciar.errors import RecordError, UsageError
-from sciar.records import Structure
+from sciar.records import Record, Structure, kind_of
 from sciar.tokenization.cursor import Cursor, Request, WordGrammar
 from sciar.tokenization.layout import Layout, Segment, Slots, SlotSpec, Words
 from sciar.tokenization.sequence import TokenSequence
@@ -26,11 +26,16 @@ class LayoutTokenizer(ABC):
         vocabulary: token names, slot kinds and their statistics.
         layout: the segments.
         max_atoms: largest structure that the tokenizer takes.
+        makes: kinds of structures that it takes and makes, names in :data:`sciar.records.KINDS`.
+        conditions: names of the constraints that :meth:`request` understands, the one that says
+            most about a structure first.
     """
 
     vocabulary: Vocabulary
     layout: Layout
     max_atoms: int
+    makes: tuple[str, ...] = ()
+    conditions: tuple[str, ...] = ()
 
     @abstractmethod
     def fields(
@@ -53,6 +58,55 @@ class LayoutTokenizer(ABC):
     @abstractmethod
     def plan(self, segment: Segment, fields: Mapping[str, Words | Slots]) -> tuple[SlotSpec, ...]:
         """The slots of a segment, known from the fields before it."""
+
+    def known(self, constraints: Mapping[str, Any]) -> dict[str, Any]:
+        """The constraints that are set, all of which the tokenizer must understand.
+
+        A ``kind`` that is the only one it makes anyway asks for nothing more.
+
+        Raises:
+            UsageError: one of them is not in :attr:`conditions`.
+        """
+        wanted = {k: v for k, v in constraints.items() if v is not None}
+        if "kind" not in self.conditions and (wanted.get("kind"),) == self.makes:
+            del wanted["kind"]
+        unknown = [name for name in wanted if name not in self.conditions]
+        if unknown:
+            raise UsageError(
+                f"this model makes {' and '.join(self.makes) or 'no structures'} and takes "
+                f"{', '.join(self.conditions) or 'no conditions'}; leave out {', '.join(unknown)}"
+            )
+        return wanted
+
+    def conditions_of(self, record: Record) -> dict[str, Any]:
+        """The constraints that ask for a record's like: its composition, its SMILES, ...
+
+        Raises:
+            RecordError: the record is of another kind, or lacks what the request would carry.
+        """
+        raise RecordError("this model makes structures from nothing and takes no records")
+
+    def makes_for(self, request: Request) -> tuple[str, ...]:
+        """Kinds of structures that may come of a request; those of :attr:`makes` by default."""
+        return self.makes
+
+    def part_for(self, structure: Structure) -> LayoutTokenizer:
+        """The tokenizer that really encodes a structure; itself, unless it has parts."""
+        return self
+
+    def atom_order(self, structure: Structure) -> list[int]:
+        """Anchor of a token -> index of its atom in the structure as it was read."""
+        return list(range(len(structure)))
+
+    def check_kind(self, structure: object) -> None:
+        """Refuse a structure of a kind that the tokenizer does not take.
+
+        Raises:
+            RecordError: with both kinds named.
+        """
+        kind = kind_of(structure)
+        if kind not in self.makes:
+            raise RecordError(f"this model takes {' and '.join(self.makes)}, not {kind}")
 
     def word_grammar(
         self, segment: Segment, request: Request, fields: Mapping[str, Words | Slots]

@@ -15,12 +15,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, assert_never
 
 import numpy as np
 
 from sciar.errors import RecordError, UsageError
-from sciar.records import Crystal, Molecule, Structure
+from sciar.records import Crystal, Molecule, Record, Structure
 from sciar.tokenization.base import LayoutTokenizer
 from sciar.tokenization.compat_dictionaries import (
     ORDERS,
@@ -91,6 +91,9 @@ class UniGenXTokenizer(LayoutTokenizer):
         if reorder and not self.target.crystal:
             raise UsageError("only crystals can be reordered")
         self.reorder, self.max_atoms = reorder, max_atoms
+        self.makes = ("crystals",) if self.target.crystal else ("molecules",)
+        given = "composition" if self.target.crystal else "smiles"
+        self.conditions = ("max_atoms",) if task == "denovo" else (given,)
         self.sort = target == "material" if sort is None else sort
         self.vocabulary = vocabulary or unigenx_vocabulary(
             dictionary_lines(self.target.dictionary if dictionary is None else dictionary), reorder
@@ -119,20 +122,23 @@ class UniGenXTokenizer(LayoutTokenizer):
         }
 
     def size(self, structure: Structure) -> int:
-        if isinstance(structure, Crystal):
-            return len(structure)
-        return sum(symbol != "H" for symbol in structure.symbols)
+        self.check_kind(structure)
+        if isinstance(structure, Molecule):
+            return sum(symbol != "H" for symbol in structure.symbols)
+        return len(structure)
 
     def fields(
         self, structure: Structure, augment: np.random.Generator | None = None
     ) -> dict[str, Words | Slots]:
         """Structure -> words and rows; ``augment`` picks the order of axes if there is one."""
-        if isinstance(structure, Crystal) != self.target.crystal:
-            kind = "crystals" if self.target.crystal else "molecules"
-            raise RecordError(f"the target {self.name} takes {kind}")
-        if isinstance(structure, Crystal):
-            return self._crystal_fields(structure, augment)
-        return self._molecule_fields(structure)
+        self.check_kind(structure)
+        match structure:
+            case Crystal():
+                return self._crystal_fields(structure, augment)
+            case Molecule():
+                return self._molecule_fields(structure)
+            case _:
+                assert_never(structure)
 
     def structure(self, fields: Mapping[str, Words | Slots]) -> Structure:
         """Fields -> crystal, or molecule of heavy atoms."""
@@ -164,12 +170,9 @@ class UniGenXTokenizer(LayoutTokenizer):
 
     def request(self, constraints: Mapping[str, Any], id: str = "") -> Request:
         """``composition`` or ``smiles``; de novo, nothing or ``max_atoms``."""
-        wanted = {k: v for k, v in constraints.items() if v is not None}
+        wanted = self.known(constraints)
         order = {"order": Words(ORDERS[:1])} if self.reorder else {}
-        known = "composition" if self.target.crystal else "smiles"
-        known = "max_atoms" if self.task == "denovo" else known
-        if set(wanted) - {known}:
-            raise UsageError(f"this model takes {known} only")
+        known = self.conditions[0]
         if self.task == "denovo":
             self.word_grammar(self.layout.segments[1], Request({}, wanted))
             return Request(order, wanted, id)
@@ -187,6 +190,16 @@ class UniGenXTokenizer(LayoutTokenizer):
                 f"{size} atoms; this tokenizer takes at most {self.max_atoms}", field=known
             )
         return Request({"words": words, **order}, {}, id)
+
+    def conditions_of(self, record: Record) -> dict[str, Any]:
+        self.check_kind(record.structure)
+        match record.structure:
+            case Crystal():
+                return {"composition": dict(record.structure.composition)}
+            case Molecule():
+                return {"smiles": record.structure.to_smiles()}
+            case _:
+                assert_never(record.structure)
 
     def fit_statistics(self, structures: Iterable[Structure]) -> None:
         """Nothing: UniGenX standardises no numbers."""

@@ -1,4 +1,4 @@
-"""Crystals: composition, then lattice parameters, then fractional coordinates on the torus.
+"""Crystals: composition, then lattice parameters, then fractional coordinates.
 
 Layout (n atoms): ``<bos> El_1 .. El_n <structure> <lattice> <site>*n <eos>``. Against UniGenX's
 ``material`` layout (spec 8.2): the lattice is a rotation-free slot of six numbers, a site knows its
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from sciar.errors import RecordError, UsageError
-from sciar.records import Crystal, Structure
+from sciar.records import Crystal, Record, Structure
 from sciar.tokenization.base import LayoutTokenizer
 from sciar.tokenization.cell import from_parameters, reduce_cell, to_parameters
 from sciar.tokenization.composition import CompositionGrammar, parse_composition
@@ -25,12 +25,19 @@ from sciar.tokenization.vocabulary import SlotKind, Vocabulary
 
 LATTICE, SITE = "<lattice>", "<site>"
 CELLS = ("as-given", "niggli")
+SEAM = -0.1
+"""Where the range of plain coordinates begins: special positions are fractions such as 0, 1/4, 1/3
+and 1/2, and should not lie where the range ends."""
+GEOMETRIES = {"plain": "euclidean", "torus": "torus"}
 
 
-def crystal_vocabulary(elements: Sequence[str] = SYMBOLS) -> Vocabulary:
+def crystal_vocabulary(
+    elements: Sequence[str] = SYMBOLS, coordinates: str = "plain"
+) -> Vocabulary:
     """Specials, slot kinds and element symbols."""
     names = ("<pad>", "<bos>", "<eos>", "<structure>", LATTICE, SITE, *elements)
-    return Vocabulary(names, (SlotKind(LATTICE, 6), SlotKind(SITE, 3, geometry="torus")))
+    site = SlotKind(SITE, 3, geometry=GEOMETRIES[coordinates])
+    return Vocabulary(names, (SlotKind(LATTICE, 6), site))
 
 
 class CrystalTokenizer(LayoutTokenizer):
@@ -42,8 +49,12 @@ class CrystalTokenizer(LayoutTokenizer):
         max_atoms: largest cell.
         cell: ``niggli`` reduces every cell first; ``as-given`` keeps the cell of the data.
         order: ``canonical`` (see :func:`~sciar.tokenization.order.canonical_order`) or ``file``.
+        coordinates: ``plain`` (standardised numbers in a range of length 1) or ``torus`` (points on
+            the torus). Plain ones are learnt faster (docs/experiments.md).
         vocabulary: stored vocabulary of a trained model.
     """
+
+    makes = ("crystals",)
 
     def __init__(
         self,
@@ -51,6 +62,7 @@ class CrystalTokenizer(LayoutTokenizer):
         max_atoms: int = 20,
         cell: str = "niggli",
         order: str = "canonical",
+        coordinates: str = "plain",
         vocabulary: Vocabulary | None = None,
     ) -> None:
         if task not in ("csp", "denovo"):
@@ -59,9 +71,13 @@ class CrystalTokenizer(LayoutTokenizer):
             raise UsageError(f"cell {cell!r} is none of {CELLS}")
         if order not in ("canonical", "file"):
             raise UsageError(f"order {order!r} is neither 'canonical' nor 'file'")
+        if coordinates not in GEOMETRIES:
+            raise UsageError(f"coordinates {coordinates!r} are neither 'plain' nor 'torus'")
         self.task, self.max_atoms, self.cell, self.order = task, max_atoms, cell, order
-        self.vocabulary = vocabulary or crystal_vocabulary()
+        self.coordinates = coordinates
+        self.vocabulary = vocabulary or crystal_vocabulary(coordinates=coordinates)
         words = "given" if task == "csp" else "generated"
+        self.conditions = ("composition", *(("elements", "max_atoms") if task == "denovo" else ()))
         self.layout = Layout(
             name=f"crystal-{task}",
             segments=(
@@ -80,17 +96,16 @@ class CrystalTokenizer(LayoutTokenizer):
             "max_atoms": self.max_atoms,
             "cell": self.cell,
             "order": self.order,
+            "coordinates": self.coordinates,
         }
 
     def fields(
         self, structure: Structure, augment: np.random.Generator | None = None
     ) -> dict[str, Words | Slots]:
         """Crystal -> composition, lattice and sites; ``augment`` picks the origin at random."""
-        if not isinstance(structure, Crystal):
-            raise RecordError("a crystal tokenizer takes crystals, not molecules")
-        lattice, frac = structure.lattice, structure.frac
-        if self.cell == "niggli":
-            lattice, frac = reduce_cell(lattice, frac)
+        self.check_kind(structure)
+        assert isinstance(structure, Crystal)
+        lattice, frac = self.reduced(structure)
         species = structure.species
         for symbol in species:
             self.vocabulary.id(symbol)
@@ -101,11 +116,26 @@ class CrystalTokenizer(LayoutTokenizer):
             frac = (frac - frac[0]) % 1.0
         n = len(species)
         words = Words(species, tuple(range(n)))
+        if self.coordinates == "plain":
+            frac = (frac - SEAM) % 1.0 + SEAM
         return {
             "composition": words,
             "lattice": Slots((SlotSpec(),), to_parameters(lattice, n)[None]),
             "sites": Slots(self._sites(words), frac),
         }
+
+    def reduced(self, crystal: Crystal) -> tuple[np.ndarray, np.ndarray]:
+        """Lattice and fractional coordinates in the cell that is encoded."""
+        if self.cell == "niggli":
+            return reduce_cell(crystal.lattice, crystal.frac)
+        return crystal.lattice, crystal.frac
+
+    def atom_order(self, structure: Structure) -> list[int]:
+        self.check_kind(structure)
+        assert isinstance(structure, Crystal)
+        if self.order != "canonical":
+            return list(range(len(structure)))
+        return [int(i) for i in canonical_order(structure.species, self.reduced(structure)[1])[0]]
 
     def structure(self, fields: Mapping[str, Words | Slots]) -> Crystal:
         """Fields -> crystal, with the lattice in the standard orientation (a along x)."""
@@ -132,14 +162,11 @@ class CrystalTokenizer(LayoutTokenizer):
 
     def request(self, constraints: Mapping[str, Any], id: str = "") -> Request:
         """``composition`` (exact), or for de novo models ``elements`` and ``max_atoms``."""
-        wanted = {k: v for k, v in constraints.items() if v is not None}
+        wanted = self.known(constraints)
         composition = wanted.pop("composition", None)
         if composition is None:
             if self.task == "csp":
                 raise UsageError("this model predicts structures of given compositions: give one")
-            unknown = sorted(set(wanted) - {"elements", "max_atoms"})
-            if unknown:
-                raise UsageError(f"this model makes crystals; drop {', '.join(unknown)}")
             CompositionGrammar(self.vocabulary, self.max_atoms, **wanted)
             return Request({}, wanted, id)
         if wanted:
@@ -155,6 +182,11 @@ class CrystalTokenizer(LayoutTokenizer):
             self.vocabulary.id(symbol)
         species = tuple(s for s in sorted(counts, key=canonical_key) for _ in range(counts[s]))
         return Request({"composition": Words(species, tuple(range(total)))}, {}, id)
+
+    def conditions_of(self, record: Record) -> dict[str, Any]:
+        self.check_kind(record.structure)
+        assert isinstance(record.structure, Crystal)
+        return {"composition": dict(record.structure.composition)}
 
     def verify(self, structure: Structure, request: Request) -> str:
         """Physical sanity of a sample: spec 8.4 item 7."""

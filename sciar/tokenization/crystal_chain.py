@@ -13,9 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from sciar.errors import RecordError
 from sciar.records import Crystal, Structure
-from sciar.tokenization.cell import from_parameters, reduce_cell, to_parameters
+from sciar.tokenization.cell import from_parameters, to_parameters
 from sciar.tokenization.crystal import LATTICE, SITE, CrystalTokenizer, crystal_vocabulary
 from sciar.tokenization.elements import SYMBOLS, canonical_key
 from sciar.tokenization.layout import Slots, SlotSpec, Words
@@ -62,11 +61,9 @@ class ChainedCrystalTokenizer(CrystalTokenizer):
         self, structure: Structure, augment: np.random.Generator | None = None
     ) -> dict[str, Words | Slots]:
         """Crystal -> composition, lattice and chain; ``augment`` picks the first site at random."""
-        if not isinstance(structure, Crystal):
-            raise RecordError("a crystal tokenizer takes crystals, not molecules")
-        lattice, frac = structure.lattice, structure.frac
-        if self.cell == "niggli":
-            lattice, frac = reduce_cell(lattice, frac)
+        self.check_kind(structure)
+        assert isinstance(structure, Crystal)
+        lattice, frac = self.reduced(structure)
         for symbol in structure.species:
             self.vocabulary.id(symbol)
         order, frac = canonical_order(structure.species, frac, augment)
@@ -80,6 +77,16 @@ class ChainedCrystalTokenizer(CrystalTokenizer):
             "lattice": Slots((SlotSpec(),), parameters[None]),
             "sites": Slots(self._sites(words), positions),
         }
+
+    def atom_order(self, structure: Structure) -> list[int]:
+        self.check_kind(structure)
+        assert isinstance(structure, Crystal)
+        lattice, frac = self.reduced(structure)
+        order, frac = canonical_order(structure.species, frac)
+        species = tuple(structure.species[i] for i in order)
+        parameters = to_parameters(lattice, len(species))
+        links, _ = chain(species, frac, from_parameters(parameters, len(species)))
+        return [int(order[i]) for i in links]
 
     def structure(self, fields: Mapping[str, Words | Slots]) -> Crystal:
         """Fields -> crystal."""

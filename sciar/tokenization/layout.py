@@ -115,6 +115,7 @@ class Layout:
         segments: in order.
         references: how many earlier slots a slot may refer to.
         bidirectional: whether the prompt is read in both directions.
+        relations: how many codes a relation may have, 0 (none) among them.
         axes: numbers in the place of a token, 3 for points in space; 0: tokens have no place but
             their index. With axes the label, anchor and place of *every* token are announced before
             its content is known, not those of slots alone.
@@ -125,6 +126,7 @@ class Layout:
     references: int = 0
     bidirectional: bool = True
     axes: int = 0
+    relations: int = 16
 
     def to_dict(self) -> dict[str, Any]:
         """Plain form for fingerprints and model folders."""
@@ -132,6 +134,9 @@ class Layout:
         if not self.axes:
             # Fingerprints of layouts without axes are older than axes.
             del plain["axes"]
+        if self.relations == 16:
+            # And the number of relations was fixed once.
+            del plain["relations"]
         return plain
 
     @property

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from sciar.errors import RecordError, UsageError
-from sciar.records import Molecule, Structure
+from sciar.records import Molecule, Record, Structure
 from sciar.tokenization.base import LayoutTokenizer
 from sciar.tokenization.cursor import Request, WordGrammar
 from sciar.tokenization.kekule import atoms_of, heavy_graph, kekule_smiles, parse
@@ -25,7 +25,9 @@ from sciar.tokenization.molecule_frame import (
     local_positions,
     order_hydrogens,
 )
+from sciar.tokenization.molecule_order import molecule_atom_order
 from sciar.tokenization.molecule_plan import REFERENCES, MoleculePlan, molecule_plan
+from sciar.tokenization.molecule_relations import CODES
 from sciar.tokenization.smiles import SYMBOLS, element, tokenize
 from sciar.tokenization.smiles_grammar import SmilesGrammar
 from sciar.tokenization.vocabulary import SlotKind, Vocabulary
@@ -59,6 +61,8 @@ class MoleculeTokenizer(LayoutTokenizer):
         vocabulary: stored vocabulary of a trained model.
     """
 
+    makes = ("molecules",)
+
     def __init__(
         self,
         task: str = "conformer",
@@ -70,6 +74,7 @@ class MoleculeTokenizer(LayoutTokenizer):
         if task not in TASKS:
             raise UsageError(f"task {task!r} is none of {TASKS}")
         self.task, self.max_atoms, self.hydrogens = task, max_atoms, hydrogens
+        self.conditions = ("smiles", *(("max_atoms",) if task == "denovo" else ()))
         self.vocabulary = vocabulary or molecule_vocabulary(SYMBOLS if symbols is None else symbols)
         given = task == "conformer"
         self.layout = Layout(
@@ -82,6 +87,7 @@ class MoleculeTokenizer(LayoutTokenizer):
                 Segment("end", role="forced", tokens=("<eos>",)),
             ),
             references=REFERENCES,
+            relations=CODES,
             bidirectional=given,
         )
 
@@ -103,7 +109,9 @@ class MoleculeTokenizer(LayoutTokenizer):
         return {"task": self.task, "max_atoms": self.max_atoms, "hydrogens": self.hydrogens}
 
     def size(self, structure: Structure) -> int:
-        if self.hydrogens or not isinstance(structure, Molecule):
+        self.check_kind(structure)
+        assert isinstance(structure, Molecule)
+        if self.hydrogens:
             return len(structure)
         return sum(symbol != "H" for symbol in structure.symbols)
 
@@ -114,8 +122,9 @@ class MoleculeTokenizer(LayoutTokenizer):
 
         The mirror image of a conformer is a conformer of the same stereo-free SMILES.
         """
-        heavy, source = _heavy(structure)
+        self.check_kind(structure)
         assert isinstance(structure, Molecule)
+        heavy, source = _heavy(structure)
         if structure.positions is None:
             raise RecordError("the molecule has no coordinates", field="positions")
         smiles, order = kekule_smiles(heavy, augment)
@@ -129,6 +138,13 @@ class MoleculeTokenizer(LayoutTokenizer):
             positions = positions * np.array([1.0, 1.0, -1.0])
         positions = positions[order_hydrogens(plan.specs, plan.hydrogens, positions)]
         return {"smiles": words, "atoms": Slots(plan.specs, canonical_orientation(positions))}
+
+    def atom_order(self, structure: Structure) -> list[int]:
+        self.check_kind(structure)
+        assert isinstance(structure, Molecule)
+        slots = self.fields(structure)["atoms"]
+        assert isinstance(slots, Slots)
+        return molecule_atom_order(structure, slots.values if self.hydrogens else None)
 
     def structure(self, fields: Mapping[str, Words | Slots]) -> Molecule:
         """Fields -> molecule with graph and stereo of its coordinates, atoms in slot order."""
@@ -170,25 +186,31 @@ class MoleculeTokenizer(LayoutTokenizer):
 
     def request(self, constraints: Mapping[str, Any], id: str = "") -> Request:
         """``smiles`` (stereo is kept as a constraint); de novo models also take ``max_atoms``."""
-        wanted = {k: v for k, v in constraints.items() if v is not None}
+        wanted = self.known(constraints)
         smiles = wanted.pop("smiles", None)
         if self.task == "denovo" and smiles is None:
-            self._only(wanted, "max_atoms")
             request = Request({}, wanted, id)
             self.word_grammar(self.layout.segments[1], request)
             return request
         if smiles is None:
             raise UsageError("this model predicts conformers of given molecules: give smiles")
-        self._only(wanted)
+        if wanted:
+            raise UsageError(f"a SMILES says everything; leave out {', '.join(sorted(wanted))}")
         kekule, _ = kekule_smiles(heavy_graph(parse(smiles))[0])
         words = self._words(tokenize(kekule))
         self.plan(self.layout.segments[3], {"smiles": words})
         return Request({"smiles": words}, {"stereo": smiles} if has_stereo(smiles) else {}, id)
 
+    def conditions_of(self, record: Record) -> dict[str, Any]:
+        self.check_kind(record.structure)
+        assert isinstance(record.structure, Molecule)
+        return {"smiles": record.structure.to_smiles()}
+
     def finish(self, structure: Structure, request: Request) -> Structure:
         """The mirror image, if that has the requested stereo and the sample has not."""
         stereo = request.constraints.get("stereo")
-        if stereo is None or not isinstance(structure, Molecule) or meets_stereo(structure, stereo):
+        assert isinstance(structure, Molecule)
+        if stereo is None or meets_stereo(structure, stereo):
             return structure
         image = mirrored(structure)
         return image if meets_stereo(image, stereo) else structure
@@ -215,16 +237,8 @@ class MoleculeTokenizer(LayoutTokenizer):
         self.vocabulary.ids(tokens)
         return Words(tokens, self.word_anchors(self.layout.segments[1], tokens))
 
-    @staticmethod
-    def _only(wanted: Mapping[str, Any], *known: str) -> None:
-        unknown = sorted(set(wanted) - set(known))
-        if unknown:
-            raise UsageError(f"this model takes no {', '.join(unknown)}")
 
-
-def _heavy(structure: Structure) -> tuple[Any, list[int]]:
-    if not isinstance(structure, Molecule):
-        raise RecordError("a molecule tokenizer takes molecules, not crystals")
+def _heavy(structure: Molecule) -> tuple[Any, list[int]]:
     if structure.mol is None:
         raise RecordError(
             "the molecule has no bonds; perceive them first "

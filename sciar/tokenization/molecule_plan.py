@@ -10,15 +10,13 @@ import numpy as np
 
 from sciar.tokenization.kekule import atoms_of, parse
 from sciar.tokenization.layout import SlotSpec
+from sciar.tokenization.molecule_relations import relation_codes
 
 if TYPE_CHECKING:
     from rdkit.Chem import Mol
 
 REFERENCES = 8
 """References of a slot."""
-
-FARTHEST = 15
-"""Bonds between a slot and a reference are counted up to this number."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,13 +56,14 @@ def molecule_plan(smiles: str, hydrogens: bool) -> MoleculePlan:
     for atom in atoms_of(mol)[heavy:]:
         groups[atom.GetNeighbors()[0].GetIdx()].append(atom.GetIdx())
     distances = np.rint(Chem.GetDistanceMatrix(mol)).astype(int)
+    codes = relation_codes(mol, distances)
     references = [closest(i, distances) for i in range(mol.GetNumAtoms())]
     specs = tuple(
         SlotSpec(
             label=atom.GetSymbol(),
             anchor=i,
             references=tuple(near),
-            relations=tuple(np.minimum(distances[i, near], FARTHEST).tolist()),
+            relations=tuple(codes[i, near].tolist()),
         )
         for i, (atom, near) in enumerate(zip(atoms_of(mol), references, strict=True))
     )
@@ -74,10 +73,11 @@ def molecule_plan(smiles: str, hydrogens: bool) -> MoleculePlan:
 def closest(slot: int, distances: np.ndarray) -> list[int]:
     """References of a slot: up to :data:`REFERENCES` earlier slots, the closest relation first.
 
-    First the parent: the latest earlier neighbour. Then the parent's own parent, then its other
-    earlier neighbours (siblings), then earlier neighbours of the slot (ring closures), then the
-    rest by the number of bonds between, ties by index. In a local frame the parent is the origin,
-    the second reference gives the bond angle, the third the torsion.
+    First the parent: the latest earlier neighbour. Then earlier neighbours of the slot that close a
+    ring, then the parent's own parent, then its other earlier neighbours (siblings), then the rest
+    by the number of bonds between, ties by index. In a local frame the parent is the origin, the
+    second reference gives the bond angle, the third the torsion; an atom that closes a ring is
+    seen from both of its bonds.
 
     Args:
         slot: index of the slot.
@@ -92,11 +92,11 @@ def closest(slot: int, distances: np.ndarray) -> list[int]:
     parent = int(own[-1])
     around = np.flatnonzero(distances[parent, :slot] == 1)
     rank = between + 4
-    rank[own] = 3
-    rank[around] = 2
+    rank[around] = 3
     before = around[around < parent]
     if len(before):
-        rank[before[-1]] = 1
+        rank[before[-1]] = 2
+    rank[own] = 1
     rank[parent] = 0
     order = np.lexsort((np.arange(slot), rank))
     return order[:REFERENCES].tolist()

@@ -38,6 +38,8 @@ class OctreeMoleculeTokenizer(OctreeTokenizer):
         vocabulary: stored vocabulary of a trained model.
     """
 
+    makes = ("molecules",)
+
     def __init__(
         self,
         task: str = "denovo",
@@ -75,8 +77,8 @@ class OctreeMoleculeTokenizer(OctreeTokenizer):
         self, structure: Structure, augment: np.random.Generator | None = None
     ) -> dict[str, Words | Slots]:
         """Molecule -> formula, octree and offsets; ``augment`` moves, turns and mirrors it."""
-        if not isinstance(structure, Molecule):
-            raise RecordError("this tokenizer takes molecules, not crystals")
+        self.check_kind(structure)
+        assert isinstance(structure, Molecule)
         if structure.positions is None:
             raise RecordError("the molecule has no coordinates", field="positions")
         positions = structure.positions

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from sciar.errors import RecordError, UsageError
+from sciar.records import Record, symbols_of
 from sciar.tokenization.base import LayoutTokenizer
 from sciar.tokenization.composition import parse_composition
 from sciar.tokenization.cursor import Request, WordGrammar
@@ -81,6 +82,8 @@ class OctreeTokenizer(LayoutTokenizer):
         self.alphabet = OctreeAlphabet(self.vocabulary, self.labels)
         self.formula = Formula(self.labels, max_atoms)
         cell = Segment("lattice", "slot", slot=LATTICE, unit="ln(angstrom/n^(1/3)), radian")
+        free = ("elements", "max_atoms", "atoms") if task == "denovo" else ()
+        self.conditions = ("composition", *free)
         self.layout = Layout(
             name=name,
             segments=(
@@ -159,14 +162,11 @@ class OctreeTokenizer(LayoutTokenizer):
 
     def request(self, constraints: Mapping[str, Any], id: str = "") -> Request:
         """``composition`` (exact), or for de novo models ``elements``, ``max_atoms``, ``atoms``."""
-        wanted = {k: v for k, v in constraints.items() if v is not None}
+        wanted = self.known(constraints)
         composition = wanted.pop("composition", None)
         if composition is None:
             if self.task == "csp":
                 raise UsageError("this model predicts structures of given compositions: give one")
-            unknown = sorted(set(wanted) - {"elements", "max_atoms", "atoms"})
-            if unknown:
-                raise UsageError(f"this model takes no {', '.join(unknown)}")
             FormulaGrammar(self.vocabulary, self.formula, **wanted)
             return Request({}, wanted, id)
         if wanted:
@@ -179,6 +179,10 @@ class OctreeTokenizer(LayoutTokenizer):
                 field="composition",
             )
         return Request({"composition": self.formula.words(counts)}, {}, id)
+
+    def conditions_of(self, record: Record) -> dict[str, Any]:
+        self.check_kind(record.structure)
+        return {"composition": formula_of(symbols_of(record.structure))}
 
     def _walk(self, fields: Mapping[str, Words | Slots]) -> OctreeWalk:
         formula = fields["composition"]

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from sciar.errors import RecordError, UsageError
-from sciar.records import Crystal, Molecule, Structure
+from sciar.records import Record, Structure, kind_of
 from sciar.tokenization.base import LayoutTokenizer
 from sciar.tokenization.crystal import CrystalTokenizer
 from sciar.tokenization.cursor import Cursor, Request, WordGrammar
@@ -33,20 +33,18 @@ class Part:
         name: name of its options and value of the constraint ``kind``.
         marker: token after ``<bos>``.
         tokenizer: class, whose arguments are the options.
-        structure: type of structure that it takes.
         constraints: constraints that only this part understands.
     """
 
     name: str
     marker: str
     tokenizer: Callable[..., LayoutTokenizer]
-    structure: type
     constraints: tuple[str, ...]
 
 
 PARTS = (
-    Part("crystals", "<material>", CrystalTokenizer, Crystal, ("composition", "elements")),
-    Part("molecules", "<molecule>", MoleculeTokenizer, Molecule, ("smiles",)),
+    Part("crystals", "<material>", CrystalTokenizer, ("composition", "elements")),
+    Part("molecules", "<molecule>", MoleculeTokenizer, ("smiles",)),
 )
 
 
@@ -75,10 +73,14 @@ class UnifiedTokenizer(LayoutTokenizer):
         self.options = {"crystals": dict(crystals or {}), "molecules": dict(molecules or {})}
         self.parts = {p.name: p.tokenizer(**self.options[p.name]) for p in PARTS}
         references = max(part.layout.references for part in self.parts.values())
+        relations = max(part.layout.relations for part in self.parts.values())
         for part in PARTS:
             tokenizer = self.parts[part.name]
-            tokenizer.layout = _marked(tokenizer.layout, part.marker, references)
-        self.layout = Layout("unified", (), references)
+            tokenizer.layout = _marked(tokenizer.layout, part.marker, references, relations)
+        self.layout = Layout("unified", (), references, relations=relations)
+        self.makes = tuple(kind for part in self.parts.values() for kind in part.makes)
+        known = [name for part in self.parts.values() for name in part.conditions]
+        self.conditions = (*dict.fromkeys(known), "kind")
         self.max_atoms = max(part.max_atoms for part in self.parts.values())
         merged = _merged([part.vocabulary for part in self.parts.values()])
         self.vocabulary = vocabulary or merged
@@ -106,7 +108,7 @@ class UnifiedTokenizer(LayoutTokenizer):
         self, structure: Structure, *, augment: np.random.Generator | None = None
     ) -> TokenSequence:
         """Structure -> sequence of the part that takes it."""
-        tokenizer = self._taking(structure)
+        tokenizer = self.part_for(structure)
         size = tokenizer.size(structure)
         if size > self.max_atoms:
             raise RecordError(
@@ -131,7 +133,7 @@ class UnifiedTokenizer(LayoutTokenizer):
 
         ``composition`` and ``elements`` ask for a crystal, ``smiles`` for a molecule.
         """
-        wanted = {k: v for k, v in constraints.items() if v is not None}
+        wanted = self.known(constraints)
         kind = wanted.pop("kind", None)
         names = [p.name for p in PARTS if set(p.constraints) & set(wanted)]
         if kind is not None:
@@ -151,13 +153,13 @@ class UnifiedTokenizer(LayoutTokenizer):
         return self._asked(request).verify(structure, request)
 
     def size(self, structure: Structure) -> int:
-        return self._taking(structure).size(structure)
+        return self.part_for(structure).size(structure)
 
     def fields(
         self, structure: Structure, augment: np.random.Generator | None = None
     ) -> dict[str, Words | Slots]:
         """Fields of the part that takes the structure."""
-        return self._taking(structure).fields(structure, augment)
+        return self.part_for(structure).fields(structure, augment)
 
     def structure(self, fields: Mapping[str, Words | Slots]) -> Structure:
         return self._with_fields(fields).structure(fields)
@@ -179,18 +181,28 @@ class UnifiedTokenizer(LayoutTokenizer):
         statistics: dict[str, tuple[np.ndarray, np.ndarray]] = {}
         for part in PARTS:
             tokenizer = self.parts[part.name]
-            tokenizer.fit_statistics([s for s in known if isinstance(s, part.structure)])
+            tokenizer.fit_statistics([s for s in known if kind_of(s) in tokenizer.makes])
             own = {segment.slot for segment in tokenizer.layout.segments}
             for slot in tokenizer.vocabulary.slots:
                 if slot.name in own:
                     statistics[slot.name] = (np.array(slot.mean), np.array(slot.std))
         self.vocabulary = self.vocabulary.with_statistics(statistics)
 
-    def _taking(self, structure: Structure) -> LayoutTokenizer:
-        for part in PARTS:
-            if isinstance(structure, part.structure):
-                return self.parts[part.name]
-        raise RecordError(f"no part takes a {type(structure).__name__}")
+    def part_for(self, structure: Structure) -> LayoutTokenizer:
+        self.check_kind(structure)
+        kind = kind_of(structure)
+        return next(part for part in self.parts.values() if kind in part.makes)
+
+    def atom_order(self, structure: Structure) -> list[int]:
+        return self.part_for(structure).atom_order(structure)
+
+    def conditions_of(self, record: Record) -> dict[str, Any]:
+        """Those of the part that takes the record, which ``kind`` names."""
+        part = self.part_for(record.structure)
+        return {**part.conditions_of(record), "kind": kind_of(record.structure)}
+
+    def makes_for(self, request: Request) -> tuple[str, ...]:
+        return self._asked(request).makes
 
     def _asked(self, request: Request) -> LayoutTokenizer:
         if not isinstance(request, PartRequest):
@@ -204,11 +216,12 @@ class UnifiedTokenizer(LayoutTokenizer):
         raise UsageError(f"no part has the fields {sorted(fields)}")
 
 
-def _marked(layout: Layout, marker: str, references: int) -> Layout:
+def _marked(layout: Layout, marker: str, references: int, relations: int) -> Layout:
     """The layout with a marker after ``<bos>``."""
     begin = layout.segments[0]
     begin = replace(begin, tokens=(*begin.tokens, marker))
-    return replace(layout, segments=(begin, *layout.segments[1:]), references=references)
+    segments = (begin, *layout.segments[1:])
+    return replace(layout, segments=segments, references=references, relations=relations)
 
 
 def _merged(vocabularies: Sequence[Vocabulary]) -> Vocabulary:

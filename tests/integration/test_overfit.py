@@ -124,7 +124,9 @@ def test_eight_records_are_learnt_and_reproduced(name: str) -> None:
     tokenizer.fit_statistics(structures)
     head = {"hidden": 64, "depth": 2, "copies": case.copies}
     config = tiny_config(hidden=64, head_options=head)
-    model = AutoregressiveModel(tokenizer.vocabulary, tokenizer.layout.references, config)
+    model = AutoregressiveModel(
+        tokenizer.vocabulary, tokenizer.layout.references, config, tokenizer.layout.relations
+    )
     sequences = [tokenizer.encode(s) for s in structures]
     train(model, pack(sequences), case.steps, lr=4e-3)
     if case.given:

@@ -58,7 +58,10 @@ def tiny_model(
     """A model in evaluation mode whose zero-initialised outputs are shaken awake."""
     torch.manual_seed(0)
     model = AutoregressiveModel(
-        tokenizer.vocabulary, tokenizer.layout.references, config or tiny_config()
+        tokenizer.vocabulary,
+        tokenizer.layout.references,
+        config or tiny_config(),
+        tokenizer.layout.relations,
     )
     return shaken(model, shake).eval()
 

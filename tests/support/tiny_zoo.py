@@ -14,6 +14,7 @@ from sciar.nn.decoder import DecoderConfig
 from sciar.tokenization.base import LayoutTokenizer
 from sciar.tokenization.crystal import CrystalTokenizer
 from sciar.tokenization.molecule import MoleculeTokenizer
+from sciar.tokenization.unified import UnifiedTokenizer
 
 
 def make_model(tokenizer: LayoutTokenizer, source: str, name: str) -> ModelFolder:
@@ -26,17 +27,25 @@ def make_model(tokenizer: LayoutTokenizer, source: str, name: str) -> ModelFolde
     )
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        model = AutoregressiveModel(tokenizer.vocabulary, tokenizer.layout.references, config)
+        model = AutoregressiveModel(
+            tokenizer.vocabulary, tokenizer.layout.references, config, tokenizer.layout.relations
+        )
     info = {"parameters": sum(p.numel() for p in model.parameters()), "data": source}
     return ModelFolder(name, model.eval(), tokenizer, {"steps": 4}, info, f"# {name}\n")
 
 
+def _unified() -> UnifiedTokenizer:
+    parts = {"task": "denovo", "max_atoms": 6}
+    return UnifiedTokenizer(crystals=parts, molecules=parts)
+
+
 def make_zoo(folder: Path) -> Path:
-    """Models ``csp``, ``denovo`` and ``conformer`` in a folder of models."""
+    """Models ``csp``, ``denovo``, ``conformer`` and ``unified`` (from nothing) in a folder."""
     contents = (
         make_model(CrystalTokenizer("csp", max_atoms=20), "sample-crystals", "csp"),
         make_model(CrystalTokenizer("denovo", max_atoms=8), "sample-crystals", "denovo"),
         make_model(MoleculeTokenizer(max_atoms=30), "sample-molecules", "conformer"),
+        make_model(_unified(), "sample-crystals", "unified"),
     )
     for content in contents:
         save_folder(folder / content.name, content)

@@ -13,7 +13,7 @@ import json
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, assert_never
 
 import numpy as np
 
@@ -197,10 +197,13 @@ def dump(record: Record) -> str:
     """One line in the shared layout, without the line end."""
     structure = record.structure
     row: dict[str, Any] = {"id": record.id}
-    if isinstance(structure, Crystal):
-        row |= _crystal_fields(structure)
-    else:
-        row |= _molecule_fields(structure)
+    match structure:
+        case Crystal():
+            row |= _crystal_fields(structure)
+        case Molecule():
+            row |= _molecule_fields(structure)
+        case _:
+            assert_never(structure)
     if record.properties:
         row["props"] = plain(record.properties)
     return json.dumps(row, ensure_ascii=False, allow_nan=False, separators=(",", ":"))

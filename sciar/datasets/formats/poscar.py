@@ -57,7 +57,7 @@ def dump(record: Record) -> str:
     from pymatgen.io.vasp.inputs import Poscar
 
     if not isinstance(record.structure, Crystal):
-        raise RecordError("a molecule has no cell and cannot be a POSCAR", record=record.id)
+        raise RecordError("what has no cell, as molecules, cannot be a POSCAR", record=record.id)
     comment = "_".join(record.id.split()) or "structure"
     return str(
         Poscar(record.structure.to_pymatgen(), comment=comment).get_str(significant_figures=10)

@@ -20,7 +20,7 @@ from sciar.datasets.formats.entry import Built, Entry
 from sciar.datasets.formats.graphs import sanitized
 from sciar.datasets.formats.text import decode, lines, plain, value
 from sciar.errors import RecordError
-from sciar.records import Crystal, Molecule, Record
+from sciar.records import Molecule, Record
 
 if TYPE_CHECKING:
     from rdkit.Chem import Mol
@@ -106,8 +106,10 @@ def dump(record: Record) -> str:
     from rdkit import Chem
 
     molecule = record.structure
-    if isinstance(molecule, Crystal):
-        raise RecordError("a crystal cannot be written as SDF; use CIF", record=record.id)
+    if not isinstance(molecule, Molecule):
+        raise RecordError(
+            "only molecules can be written as SDF; use CIF for crystals", record=record.id
+        )
     mol = molecule.to_rdkit()
     mol.SetProp("_Name", " ".join(record.id.split()))
     if molecule.mol is None:

@@ -10,7 +10,7 @@ from sciar.datasets.formats.entry import Built, Entry
 from sciar.datasets.formats.graphs import molecule_from_smiles
 from sciar.datasets.formats.text import decode, lines
 from sciar.errors import RecordError
-from sciar.records import Crystal, Record
+from sciar.records import Molecule, Record
 
 
 def read(path: Path) -> Iterator[Entry]:
@@ -34,19 +34,15 @@ def _build(smiles: str) -> Built:
 
 def smiles_of(record: Record) -> str:
     """The record's SMILES, or that of its graph; :class:`RecordError` if it has neither."""
-    from rdkit import Chem
-
     molecule = record.structure
-    if isinstance(molecule, Crystal):
-        raise RecordError("a crystal has no SMILES; write it as CIF or jsonl", record=record.id)
-    if molecule.smiles is not None:
-        return molecule.smiles
-    if molecule.mol is None:
+    if not isinstance(molecule, Molecule):
         raise RecordError(
-            "the molecule has no graph; call sciar.datasets.molecule_graph.perceive first",
-            record=record.id,
+            "only molecules have a SMILES; write crystals as CIF or jsonl", record=record.id
         )
-    return str(Chem.MolToSmiles(Chem.RemoveHs(molecule.mol)))
+    try:
+        return molecule.to_smiles()
+    except RecordError as error:
+        raise error.located(record=record.id) from error
 
 
 def dump(record: Record) -> str:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, assert_never
 
 from sciar.datasets.formats import cif
 from sciar.datasets.formats.entry import Built, Entry
@@ -16,10 +16,12 @@ from sciar.datasets.formats.rows import cells_of, open_rows
 from sciar.datasets.formats.smiles import smiles_of
 from sciar.datasets.formats.text import plain, value
 from sciar.errors import RecordError, UsageError
-from sciar.records import Crystal, Record
+from sciar.records import Crystal, Molecule, Record, kind_of
 
 _ID_COLUMNS = ("material_id", "id", "mol_id", "name")
 _STRUCTURE_COLUMNS = ("cif", "smiles")
+_COLUMNS = {"crystals": ("material_id", "cif"), "molecules": ("id", "smiles")}
+"""Columns of id and structure that are written for each kind."""
 
 
 def read(path: Path) -> Iterator[Entry]:
@@ -66,13 +68,25 @@ def row_of(record: Record) -> dict[str, Any]:
     Raises:
         RecordError: a molecule without a graph.
     """
-    crystal = isinstance(record.structure, Crystal)
-    if crystal:
-        bare = Record(record.id, record.structure)
-        fixed = {"material_id": record.id, "cif": cif.dump(bare)}
-    else:
-        fixed = {"id": record.id, "smiles": smiles_of(record)}
-    return {**fixed, **{k: v for k, v in plain(record.properties).items() if k not in fixed}}
+    match record.structure:
+        case Crystal():
+            text = cif.dump(Record(record.id, record.structure))
+        case Molecule():
+            text = smiles_of(record)
+        case _:
+            assert_never(record.structure)
+    return _row(kind_of(record.structure), record.id, text, record.properties)
+
+
+def failed_row(kind: str, id: str, properties: Mapping[str, Any]) -> dict[str, Any]:
+    """Columns of a record of ``kind`` (see :data:`sciar.records.KINDS`) without a structure."""
+    return _row(kind, id, "", properties)
+
+
+def _row(kind: str, id: str, text: str, properties: Mapping[str, Any]) -> dict[str, Any]:
+    name, column = _COLUMNS[kind]
+    fixed = {name: id, column: text}
+    return {**fixed, **{k: v for k, v in plain(properties).items() if k not in fixed}}
 
 
 def dump_table(rows: list[dict[str, Any]]) -> str:

@@ -13,7 +13,7 @@ import json
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, assert_never
 
 import numpy as np
 
@@ -132,18 +132,20 @@ def dump(record: Record) -> str:
     """One frame, line end included."""
     structure = record.structure
     header: dict[str, Any] = {"id": record.id}
-    if isinstance(structure, Crystal):
-        cell = " ".join(f"{x:.10f}" for x in structure.lattice.ravel())
-        positions, periodic = structure.frac @ structure.lattice, "T T T"
-        symbols = structure.species
-        prefix = f'Lattice="{cell}" '
-    else:
-        if structure.positions is None:
-            raise RecordError("the molecule has no coordinates", record=record.id)
-        positions, periodic, prefix = structure.positions, "F F F", ""
-        symbols = structure.symbols
-        header |= {"smiles": structure.smiles} if structure.smiles else {}
-        header |= {"charge": structure.charge} if structure.charge else {}
+    match structure:
+        case Crystal():
+            cell = " ".join(f"{x:.10f}" for x in structure.lattice.ravel())
+            positions, periodic = structure.frac @ structure.lattice, "T T T"
+            symbols, prefix = structure.species, f'Lattice="{cell}" '
+        case Molecule():
+            if structure.positions is None:
+                raise RecordError("the molecule has no coordinates", record=record.id)
+            positions, periodic, prefix = structure.positions, "F F F", ""
+            symbols = structure.symbols
+            header |= {"smiles": structure.smiles} if structure.smiles else {}
+            header |= {"charge": structure.charge} if structure.charge else {}
+        case _:
+            assert_never(structure)
     header |= {k: item for k, item in plain(record.properties).items() if k not in header}
     info = " ".join(f"{_key(k)}={_info(item)}" for k, item in header.items() if item is not None)
     rows = (

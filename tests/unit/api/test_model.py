@@ -204,3 +204,25 @@ def test_a_rejected_structure_is_kept_beside_its_verdict(monkeypatch: pytest.Mon
     assert raw.summary["parsed"]["count"] == 1 and raw.samples.missing == 0
     with pytest.raises(UsageError, match="selection"):
         sciar.evaluate("crystals", [sample], train=[sample], selection="best")
+
+
+def test_a_list_of_conditions_asks_for_several_things() -> None:
+    model = sciar.load("csp")
+    wanted = ["Na2 Cl2", "MgO", "Xx"]
+    by_name = model.generate(conditions=[{"composition": c} for c in wanted], retries=5)
+    plain = model.generate(compositions=wanted, retries=5)
+    assert [(s.id, s.status, s.logp) for s in by_name] == [(s.id, s.status, s.logp) for s in plain]
+    assert "Xx" in by_name[2].message
+    with pytest.raises(UsageError, match="only one"):
+        model.generate(conditions=[{"composition": "C"}], compositions=["C"])
+
+
+def test_one_run_may_hold_both_kinds() -> None:
+    crystal = Crystal(np.eye(3) * 4, ("Na", "Cl"), np.zeros((2, 3)))
+    records = [Record("salt", crystal), Record("methane", Molecule(("C",), None, smiles="C"))]
+    stream = sciar.load("unified").stream(records=records, retries=5)
+    assert stream.kinds == ("crystals", "molecules")
+    found = {s.input: s.record for s in stream if s.ok}
+    assert found and all(
+        isinstance(r, Crystal if name == "salt" else Molecule) for name, r in found.items()
+    )

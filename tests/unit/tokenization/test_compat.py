@@ -182,7 +182,7 @@ def test_unknown_options_are_refused(options: dict) -> None:
 def test_wrong_wishes_are_refused() -> None:
     with pytest.raises(UsageError, match="needs composition"):
         UniGenXTokenizer().request({})
-    with pytest.raises(UsageError, match="smiles only"):
+    with pytest.raises(UsageError, match="takes smiles; leave out composition"):
         UniGenXTokenizer("mol").request({"composition": "CH4"})
     with pytest.raises(RecordError, match="201 atoms"):
         UniGenXTokenizer().request({"composition": "Na201"})

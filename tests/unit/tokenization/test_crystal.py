@@ -18,6 +18,7 @@ from sciar.testing.comparison import assert_same_structure
 from sciar.tokenization.cell import from_parameters, reduce_cell, to_parameters
 from sciar.tokenization.crystal import CrystalTokenizer, crystal_vocabulary
 from sciar.tokenization.elements import canonical_key
+from sciar.tokenization.layout import Slots
 
 SHARED = Path(__file__).resolve().parents[4] / "shared" / "data"
 
@@ -172,16 +173,34 @@ def test_wrong_input_is_refused() -> None:
         CrystalTokenizer().encode(
             Crystal(9 * np.eye(3), ("Na",) * 25, np.random.default_rng(0).random((25, 3)))
         )
-    for options in ({"task": "x"}, {"cell": "x"}, {"order": "x"}):
+    for options in ({"task": "x"}, {"cell": "x"}, {"order": "x"}, {"coordinates": "x"}):
         with pytest.raises(UsageError, match="'x'"):
             CrystalTokenizer(**options)
 
 
 def test_statistics_are_those_of_the_lattices(crystals: list[Crystal]) -> None:
-    tokenizer = CrystalTokenizer(max_atoms=60)
+    tokenizer = CrystalTokenizer(max_atoms=60, coordinates="torus")
     tokenizer.fit_statistics(crystals)
     rows = np.concatenate([tokenizer.fields(c)["lattice"].values for c in crystals])
     lattice, site = tokenizer.vocabulary.slots
     np.testing.assert_allclose(lattice.mean, rows.mean(0))
     np.testing.assert_allclose(lattice.std, np.maximum(rows.std(0), 1e-3))
     assert site.std == (1.0, 1.0, 1.0)
+    plain = CrystalTokenizer(max_atoms=60)
+    plain.fit_statistics(crystals)
+    assert plain.vocabulary.slots[0] == lattice
+    assert 0.05 < min(plain.vocabulary.slots[1].std) < max(plain.vocabulary.slots[1].std) < 0.5
+
+
+def test_a_special_position_stays_on_one_side_of_the_seam(perovskite: Crystal) -> None:
+    """Noise of the data around a special position does not tear its sites apart."""
+    tokenizer = CrystalTokenizer()
+    for shift in (-1e-3, 0.0, 1e-3):
+        frac = perovskite.frac.copy()
+        frac[1:] += shift
+        shaken = Crystal(perovskite.lattice, perovskite.species, frac)
+        sites = tokenizer.fields(shaken)["sites"]
+        assert isinstance(sites, Slots)
+        near = np.round(sites.values * 2) / 2
+        np.testing.assert_allclose(sites.values, near, atol=0.05)
+        assert near.min() == 0 and near.max() == 0.5

@@ -20,6 +20,7 @@ from sciar.tokenization.layout import Slots
 from sciar.tokenization.molecule import MoleculeTokenizer, molecule_vocabulary
 from sciar.tokenization.molecule_frame import local_positions
 from sciar.tokenization.molecule_plan import REFERENCES, closest, molecule_plan
+from sciar.tokenization.molecule_relations import bonds_between
 
 SHARED = Path(__file__).resolve().parents[4] / "shared" / "data"
 SMILES = ["CC", "C#C", "O", "N", "C", "CC#N", "C1CC1", "C1=CC=CC=C1", "CC(C)(C)O", "C[C@H](F)Cl"]
@@ -160,15 +161,15 @@ def test_references_of_acetone() -> None:
     assert specs[3].references == (1, 0, 2)
     # first hydrogen: parent, the parent's neighbour, then what is three bonds away
     assert specs[4].references == (0, 1, 2, 3)
-    assert specs[4].relations == (1, 2, 3, 3)
+    assert [bonds_between(r) for r in specs[4].relations] == [1, 2, 3, 3]
     assert specs[5].references[:3] == (0, 1, 4)  # the sibling gives the plane
     assert all(len(s.references) <= REFERENCES for s in specs)
 
 
 def test_ring_closures_are_among_the_first_references() -> None:
     plan = molecule_plan("C1CCCC1", False)
-    assert plan.specs[4].references == (3, 2, 0, 1)
-    assert plan.specs[4].relations == (1, 2, 1, 2)
+    assert plan.specs[4].references == (3, 0, 2, 1)
+    assert [bonds_between(r) for r in plan.specs[4].relations] == [1, 1, 2, 2]
 
 
 @given(st.integers(2, 12), st.integers(0, 10**6))

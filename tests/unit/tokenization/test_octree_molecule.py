@@ -130,9 +130,9 @@ def test_bad_input_is_named() -> None:
         own.encode(Molecule(("C", "C"), np.array([[0, 0, 0], [40.0, 0, 0]])))
     with pytest.raises(RecordError, match="25 atoms; this tokenizer takes at most 24"):
         own.encode(molecule(0, 25))
-    with pytest.raises(RecordError, match="molecules, not crystals"):
+    with pytest.raises(RecordError, match="takes molecules, not crystals"):
         own.encode(Crystal(np.eye(3) * 4, ("C",), np.zeros((1, 3))))
-    with pytest.raises(UsageError, match="takes no smiles"):
+    with pytest.raises(UsageError, match="leave out smiles"):
         own.request({"smiles": "C"})
     with pytest.raises(UsageError, match="30 atoms are wanted, but at most 24"):
         own.request({"atoms": 30})
