@@ -268,7 +268,11 @@ class Cursor:
         """Open the next word of a segment; False when the segment ended by itself."""
         if self._grammar is None:
             self._start = len(self.writer.ids)
-            self._grammar = self.planner.word_grammar(segment, self.request, self.fields)
+            try:
+                self._grammar = self.planner.word_grammar(segment, self.request, self.fields)
+            except RecordError as error:
+                self.failure = str(error)
+                return True
         if self._terminator() is None:
             mask, may_end = self._grammar.allowed()
             if may_end and not mask.any():

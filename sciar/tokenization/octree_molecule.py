@@ -84,7 +84,7 @@ class OctreeMoleculeTokenizer(OctreeTokenizer):
         positions = structure.positions
         if self.mirror and augment is not None and augment.random() < 0.5:
             positions = positions * np.array([1.0, 1.0, -1.0])
-        ranks = self._ranks(structure.symbols)
+        ranks = self.ranks(structure.symbols)
         coded = encode(positions, ranks, self.grid, augment)
         first = np.zeros(len(ranks), dtype=bool)
         first[np.cumsum(coded.counts) - coded.counts] = True
@@ -104,12 +104,6 @@ class OctreeMoleculeTokenizer(OctreeTokenizer):
         away = np.linalg.norm(structure.positions[:, None] - structure.positions[None], axis=-1)
         close = away[np.triu_indices(len(away), 1)].min(initial=np.inf)
         return "" if close >= 0.3 else f"two atoms are {close:.2f} angstrom apart"
-
-    def _ranks(self, symbols: Sequence[str]) -> np.ndarray:
-        unknown = sorted(set(symbols) - set(self.labels))
-        if unknown:
-            self.formula.words({unknown[0]: 1})
-        return np.array([self.formula.rank[s] for s in symbols])
 
 
 def octree_grid(name: str, **changes: Any) -> OctreeGrid:

@@ -117,7 +117,7 @@ class OctreeTokenizer(LayoutTokenizer):
         """All fields of points in the order of their cells.
 
         Args:
-            fields: those before the octree, but for the formula.
+            fields: those before the octree, beside the formula.
             labels: N labels.
             tree: the octree over their cells.
             firsts: (N,) whether a point is the first of its cell.
@@ -129,6 +129,8 @@ class OctreeTokenizer(LayoutTokenizer):
         centres = np.array(words.positions[len(tree.masks) :])
         # As payloads are stored, so that positions are those of generation to the last bit.
         values = (exact - centres).astype(np.float32).astype(np.float64)
+        if self.rooted:
+            values[0] = 0.0
         atoms = Slots(self._specs(words, centres + values), values)
         return {**fields, "octree": words, "atoms": atoms}
 
@@ -183,6 +185,15 @@ class OctreeTokenizer(LayoutTokenizer):
     def conditions_of(self, record: Record) -> dict[str, Any]:
         self.check_kind(record.structure)
         return {"composition": formula_of(symbols_of(record.structure))}
+
+    def ranks(self, labels: Sequence[str]) -> np.ndarray:
+        """(N,) index of each label among :attr:`labels`.
+
+        Raises:
+            RecordError: an unknown label.
+        """
+        self.formula.words(formula_of(labels))
+        return np.array([self.formula.rank[label] for label in labels], dtype=np.int64)
 
     def _walk(self, fields: Mapping[str, Words | Slots]) -> OctreeWalk:
         formula = fields["composition"]
