@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from sciar.errors import UsageError
@@ -52,6 +53,10 @@ class ModelConfig:
         smoothing: label smoothing of the words.
         questions: the network is asked: a question stands before each word that it predicts
             (:mod:`sciar.nn.questions`).
+        private: nothing but a question itself attends to it, so that contents do not hang on
+            questions and generation keeps none of them.
+        places: the places of tokens are also embedded, for layouts with axes; else they are seen by
+            the rotary embedding alone.
     """
 
     decoder: DecoderConfig = field(default_factory=DecoderConfig)
@@ -60,6 +65,14 @@ class ModelConfig:
     max_anchors: int = 64
     smoothing: float = 0.0
     questions: bool = False
+    private: bool = False
+    places: bool = False
+
+    def __post_init__(self) -> None:
+        if self.private and not self.questions:
+            raise UsageError("private questions are questions: set questions too")
+        if self.places and not self.decoder.axes:
+            raise UsageError("places are embedded only where the decoder has axes")
 
     def to_dict(self) -> dict[str, Any]:
         """Plain form for ``config.yaml``."""
@@ -100,6 +113,7 @@ class AutoregressiveModel(nn.Module):
             config.identity,
             config.questions,
             relations,
+            config.decoder.axes if config.places else 0,
         )
         for parameter in self.embedding.parameters():
             if parameter.ndim == 2:
@@ -121,12 +135,23 @@ class AutoregressiveModel(nn.Module):
             pack: T tokens.
             noisy: (T, W) values to feed in place of the pack's own, or ``None``.
         """
-        fed = feed(pack, self.config.questions)
-        store = pack if noisy is None else replace_values(pack, noisy)
+        fed = feed(pack, self.config.questions, self.config.private)
+        store = pack if noisy is None else self.moved(pack, noisy)
         asks = fed.asks if self.config.questions else None
         inputs = inputs_at(store, fed.at, fed.has_next, asks)
-        memory = PackedMemory.build(fed.lengths, pack.contexts)
+        private = fed.asks if self.config.questions and self.config.private else None
+        memory = PackedMemory.build(fed.lengths, pack.contexts, private=private)
         return self.decode(inputs, fed.index, [memory] * len(self.decoder.layers)), inputs
+
+    def moved(self, pack: Pack, values: Tensor) -> Pack:
+        """The pack with other payloads; where these are offsets in space, tokens move with them."""
+        axes = pack.positions.shape[1]
+        offsets = [i + 1 for i, s in enumerate(self.vocabulary.slots) if s.width == axes]
+        if not axes or not offsets:
+            return replace(pack, values=values)
+        moves = torch.isin(pack.kinds, torch.tensor(offsets, device=pack.kinds.device))
+        step = torch.where(moves[:, None], (values - pack.values)[:, :axes], 0.0)
+        return replace(pack, values=values, positions=pack.positions + step)
 
     def decode(self, inputs: Inputs, positions: Tensor, memories: Sequence[Memory]) -> Tensor:
         """(M, hidden) states of given inputs; ``positions`` are their (M,) indices.
@@ -189,13 +214,6 @@ class AutoregressiveModel(nn.Module):
         """(N, width) payloads of N slots of one kind."""
         predicted = self.head(kind).sample(self.condition(hidden, after), keys, settings)
         return self.payload(kind, predicted, after)
-
-
-def replace_values(pack: Pack, values: Tensor) -> Pack:
-    """The pack with other payloads."""
-    from dataclasses import replace
-
-    return replace(pack, values=values)
 
 
 def build_head(slot: SlotKind, condition: int, config: ModelConfig) -> Head:

@@ -1,7 +1,8 @@
 """The engine: one loop for all domains.
 
 Rows are sequences in the making. Each round samples one token or payload for every row, appends
-what the grammar forces, and feeds the new positions in one forward pass. A finished row's place is
+what the grammar forces, and feeds the new positions in one forward pass. A network that is asked
+questions is fed the question about the next word with them. A finished row's place is
 taken by the next job at once. Samples of one request share the prefill of their prompt.
 """
 
@@ -15,13 +16,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sciar.errors import UsageError
 from sciar.generation.cache import KVCache, PrefillMemory, StepMemory, StepPlan
 from sciar.generation.settings import GenerationSettings
 from sciar.generation.store import RowStore
 from sciar.model import AutoregressiveModel
 from sciar.nn.attention import PackedMemory
-from sciar.nn.inputs import Surroundings, inputs_at
+from sciar.nn.inputs import Inputs, Surroundings, inputs_at
 from sciar.nn.streams import derive, sample_keys, uniform
 from sciar.tokenization.base import LayoutTokenizer
 from sciar.tokenization.cursor import Choice, Cursor, End, Request, SlotQuery
@@ -57,11 +57,43 @@ class Drawn:
 
 @dataclass(eq=False)
 class _Row:
+    """A sequence in the making.
+
+    Attributes:
+        fed: positions whose content has been fed.
+        asked: position that was asked about last, -1: none.
+        length: positions in the cache.
+    """
+
     job: Job
     cursor: Cursor
-    fed: int
-    synced: int
+    fed: int = 0
+    asked: int = -1
+    length: int = 0
     logp: float = 0.0
+
+    def feed(self, questions: bool, private: bool) -> list[tuple[int, bool, bool]]:
+        """What is to be fed now: (position, whether it is a question, whether the next is told).
+
+        Questions stand where training puts them. Private ones that are answered leave no trace.
+        """
+        writer, known = self.cursor.writer, self.cursor.known
+        kinds, weights, written = writer.kinds, writer.weights, len(writer.ids)
+
+        def asks(p: int) -> bool:
+            return questions and p < written and kinds[p] == 0 and weights[p] > 0
+
+        entries: list[tuple[int, bool, bool]] = []
+        for p in range(self.fed, known):
+            if asks(p) and p != self.asked and not private:
+                entries.append((p, True, True))
+            entries.append((p, False, p + 1 < written and not asks(p + 1)))
+        if questions and isinstance(self.cursor.expect(), Choice):
+            entries.append((known, True, True))
+            self.asked = known
+        self.fed = known
+        self.length += len(entries) - (private and entries[-1][1])
+        return entries
 
 
 class Engine:
@@ -71,16 +103,11 @@ class Engine:
         model: in evaluation mode.
         tokenizer: the one that the model was trained with.
         settings: how to sample.
-
-    Raises:
-        UsageError: the network is asked questions, which this engine does not put.
     """
 
     def __init__(
         self, model: AutoregressiveModel, tokenizer: LayoutTokenizer, settings: GenerationSettings
     ) -> None:
-        if model.config.questions:
-            raise UsageError("a network that is asked questions can be trained, not yet sampled")
         self.model, self.tokenizer, self.settings = model, tokenizer, settings
         self.device = next(model.parameters()).device
         self.rows: list[_Row] = []
@@ -134,34 +161,31 @@ class Engine:
             if isinstance(end := cursor.expect(), End):
                 yield Drawn(job, cursor.sequence(), end.failure, 0.0)
                 continue
-            new.append(_Row(job, cursor, cursor.known, len(cursor)))
+            new.append(_Row(job, cursor))
         if new:
             self._prefill(new)
 
     def _prefill(self, new: list[_Row]) -> None:
         first = len(self.rows)
         self.rows += new
-        self._ensure(max(len(row.cursor) for row in new) + 1)
+        entries = self._entries(new, [0] * len(new), first)
         store, cache = self.store, self.cache
         assert store is not None and cache is not None
         places = list(range(first, first + len(new)))
-        store.append(places, [row.cursor for row in new], [0] * len(new))
         # what a former row left behind is masked, but a masked NaN would still spread
         cache.keys[:, first : first + len(new)] = 0.0
         cache.values[:, first : first + len(new)] = 0.0
         leaders: dict[int, int] = {}
         leader = [leaders.setdefault(id(row.job.request), i) for i, row in enumerate(new)]
         unique = sorted(set(leader))
-        lengths = torch.tensor([new[i].fed for i in unique], device=self.device)
+        lengths = torch.tensor([len(entries[i]) for i in unique], device=self.device)
         contexts = torch.tensor([new[i].cursor.context for i in unique], device=self.device)
         inside = torch.cat([torch.arange(int(n), device=self.device) for n in lengths])
         owner = torch.tensor([places[i] for i in unique], device=self.device)
-        at = owner.repeat_interleave(lengths) * store.length + inside
         memories = [
             PrefillMemory(PackedMemory.build(lengths, contexts)) for _ in self.model.decoder.layers
         ]
-        has_next = self._has_next(at, [new[i] for i in unique], lengths)
-        inputs = inputs_at(store, at, has_next)
+        inputs = self._inputs([entries[i] for i in unique], owner.repeat_interleave(lengths))
         hidden = self.model.decode(inputs, inside, memories)
         ends = lengths.cumsum(0)
         # Each row copies what its leader computed.
@@ -176,13 +200,27 @@ class Engine:
         last = ends[source] - 1
         self._remember(first, hidden[last], _pick(inputs.next, last))
 
-    def _has_next(self, at: Tensor, rows: Sequence[_Row], lengths: Tensor) -> Tensor:
-        """Whether the position after each fed one is already written down (an open slot is)."""
-        has = torch.ones(len(at), dtype=torch.bool, device=self.device)
-        ends = lengths.cumsum(0) - 1
-        open_slot = [len(row.cursor) > row.cursor.known for row in rows]
-        has[ends] = torch.tensor(open_slot, device=self.device)
-        return has
+    def _entries(
+        self, rows: Sequence[_Row], since: Sequence[int], first: int
+    ) -> list[list[tuple[int, bool, bool]]]:
+        """What each row feeds now; the store holds all of it."""
+        config = self.model.config
+        entries = [row.feed(config.questions, config.private) for row in rows]
+        self._ensure(max(max(len(r.cursor), r.length) for r in rows) + 2)
+        assert self.store is not None
+        self.store.append(range(first, first + len(rows)), [r.cursor for r in rows], since)
+        if config.questions and not self.tokenizer.layout.axes:
+            # A word without a place is asked about before it is written down.
+            self.store.blank([(first + i, len(row.cursor)) for i, row in enumerate(rows)])
+        return entries
+
+    def _inputs(self, entries: Sequence[list[tuple[int, bool, bool]]], owner: Tensor) -> Inputs:
+        """Inputs of the entries of several rows, whose places in the store are ``owner``."""
+        assert self.store is not None
+        flat = torch.tensor([e for own in entries for e in own], device=self.device)
+        at = owner * self.store.length + flat[:, 0]
+        asks = flat[:, 1].bool() if self.model.config.questions else None
+        return inputs_at(self.store, at, flat[:, 2].bool(), asks)
 
     def _remember(self, first: int, hidden: Tensor, after: Surroundings) -> None:
         """Keep the last state of the rows from ``first`` on."""
@@ -231,7 +269,7 @@ class Engine:
             row.cursor.push_token(token)
 
     def _sample_slots(self, kind: int, indices: list[int]) -> None:
-        assert self.after is not None and self.store is not None
+        assert self.after is not None
         at = torch.tensor(indices, device=self.device)
         rows = [self.rows[i] for i in indices]
         after, hidden = _pick(self.after, at), self.hidden[at]
@@ -243,8 +281,6 @@ class Engine:
             density = head.log_prob(self.model.condition(hidden, after), target)
             for row, value in zip(rows, [] if density is None else density.tolist(), strict=True):
                 row.logp += value
-        place = torch.tensor([row.cursor.known for row in rows], device=self.device)
-        self.store.values[at * self.store.length + place, : payload.shape[1]] = payload
         for row, value in zip(rows, payload.cpu().numpy(), strict=True):
             row.cursor.push_value(value)
 
@@ -286,36 +322,31 @@ class Engine:
 
     def _feed(self) -> None:
         """One forward pass over the new positions of every row."""
-        assert self.cache is not None
         rows = self.rows
-        self._ensure(max(len(row.cursor) for row in rows) + 1)
+        begins = [row.length for row in rows]
+        entries = self._entries(rows, [row.fed for row in rows], 0)
         store, cache = self.store, self.cache
         assert store is not None and cache is not None
-        store.append(range(len(rows)), [r.cursor for r in rows], [r.synced for r in rows])
-        counts = [row.cursor.known - row.fed for row in rows]
-        place = [p for row in rows for p in range(row.fed, row.cursor.known)]
+        counts = [len(own) for own in entries]
         n = max(counts)
         lengths = torch.tensor(counts, device=self.device)
-        position = torch.tensor(place, device=self.device)
         owner = torch.arange(len(rows), device=self.device).repeat_interleave(lengths)
-        fed = torch.tensor([row.fed for row in rows], device=self.device)
+        inside = torch.cat([torch.arange(c, device=self.device) for c in counts])
+        position = torch.tensor(begins, device=self.device)[owner] + inside
         plan = StepPlan(
             row=owner,
             position=position,
-            slot=owner * n + position - fed[owner],
+            slot=owner * n + inside,
             n=n,
             rows=len(rows),
-            longest=max(place) + 1,
+            longest=max(b + c for b, c in zip(begins, counts, strict=True)),
         )
-        at = owner * store.length + position
-        inputs = inputs_at(store, at, self._has_next(at, rows, lengths))
+        inputs = self._inputs(entries, owner)
         used = KVCache(cache.keys[:, : len(rows)], cache.values[:, : len(rows)])
         memories = [StepMemory(used, i, plan) for i in range(len(self.model.decoder.layers))]
         hidden = self.model.decode(inputs, position, memories)
         last = lengths.cumsum(0) - 1
         self.hidden, self.after = hidden[last], _pick(inputs.next, last)
-        for row in rows:
-            row.fed, row.synced = row.cursor.known, len(row.cursor)
 
 
 def _pick(after: Surroundings, at: Tensor) -> Surroundings:

@@ -82,6 +82,11 @@ class RowStore:
             if rows_of:
                 getattr(self, name)[where] = torch.tensor(rows_of, device=self.device)
 
+    def blank(self, where: Sequence[tuple[int, int]]) -> None:
+        """Make some positions, given as row and place in it, plain tokens."""
+        at = torch.tensor([row * self.length + place for row, place in where], device=self.device)
+        self.kinds[at] = 0
+
     def grown(self, length: int) -> RowStore:
         """The same content with longer rows."""
         width, n_references = self.values.shape[1], self.references.shape[1]

@@ -79,6 +79,25 @@ class ReferenceEncoder(nn.Module):
         return self.out(x.sum(dim=1))
 
 
+class PlaceEncoder(nn.Module):
+    """Where a token stands and where the next one will: twice (M, D) points -> (M, hidden).
+
+    Waves of length 1, 2, 4, .. beside the numbers themselves. The rotary embedding tells vectors
+    between tokens; this also tells where in the whole they are.
+    """
+
+    def __init__(self, axes: int, hidden: int, octaves: int = 8) -> None:
+        super().__init__()
+        self.octaves = octaves
+        self.out = nn.Linear(2 * axes * (1 + 2 * octaves), hidden, bias=False)
+
+    def forward(self, inputs: Inputs) -> Tensor:
+        points = torch.cat([inputs.position, inputs.next.place], dim=-1).float()
+        scale = 2 * math.pi * 0.5 ** torch.arange(self.octaves, device=points.device)
+        angle = (points[..., None] * scale).flatten(-2)
+        return self.out(torch.cat([0.1 * points, angle.sin(), angle.cos()], dim=-1))
+
+
 class InputEmbedding(nn.Module):
     """Inputs of M positions -> (M, hidden).
 
@@ -92,6 +111,7 @@ class InputEmbedding(nn.Module):
             slot is its payload alone, as in UniGenX.
         questions: whether some positions are questions, which need a vector of their own.
         relations: codes that a relation to a reference may have.
+        axes: numbers in the place of a token, if places are embedded; else 0.
     """
 
     def __init__(
@@ -104,6 +124,7 @@ class InputEmbedding(nn.Module):
         identity: bool = True,
         questions: bool = False,
         relations: int = 16,
+        axes: int = 0,
     ) -> None:
         super().__init__()
         self.question = nn.Parameter(0.02 * torch.randn(hidden)) if questions else None
@@ -118,6 +139,7 @@ class InputEmbedding(nn.Module):
             self.next_label = nn.Embedding(n_tokens + 1, hidden)
             self.next_anchor = nn.Embedding(max_anchors + 1, hidden)
         self.reference = ReferenceEncoder(n_tokens, hidden, relations) if references else None
+        self.place = PlaceEncoder(axes, hidden) if axes else None
 
     def forward(self, inputs: Inputs) -> Tensor:
         x = self.token(inputs.id.clamp_min(0))
@@ -140,6 +162,8 @@ class InputEmbedding(nn.Module):
             x = x + self.next_kind(after.kind) + self.query(after)
         if self.reference is not None:
             x = x + self.reference(inputs.next).to(x.dtype)
+        if self.place is not None:
+            x = x + self.place(inputs).to(x.dtype)
         return x
 
     def encoder(self, kind: int) -> PayloadEncoder:

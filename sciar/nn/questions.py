@@ -25,7 +25,7 @@ class Feed:
         at: (S,) position of the pack that each one is, or asks about.
         asks: (S,) whether it is a question.
         has_next: (S,) whether a content follows next, which is then announced.
-        index: (S,) place in its own sequence, questions counted.
+        index: (S,) place in its own sequence, questions counted unless they are private.
         source: (T,) fed position whose state predicts each position of the pack; -1: none does.
         lengths: (B,) fed positions of each sequence.
     """
@@ -38,10 +38,11 @@ class Feed:
     lengths: Tensor
 
 
-def feed(pack: Pack, questions: bool) -> Feed:
+def feed(pack: Pack, questions: bool, private: bool = False) -> Feed:
     """What a network is fed of a pack; with ``questions``, one before each word that carries loss.
 
-    Slots need no question: what stands before a slot announces it.
+    Slots need no question: what stands before a slot announces it. ``private`` questions take up no
+    index: each has that of the word it asks about.
     """
     device = pack.ids.device
     place = torch.arange(len(pack), device=device)
@@ -64,4 +65,7 @@ def feed(pack: Pack, questions: bool) -> Feed:
     lengths = lengths.index_add(0, owner, counts)
     starts = (lengths.cumsum(0) - lengths).repeat_interleave(lengths)
     index = torch.arange(len(at), device=device) - starts
+    if private:
+        begins = (pack.lengths.cumsum(0) - pack.lengths).repeat_interleave(lengths)
+        index = at - begins
     return Feed(at, asks, has_next, index, source, lengths)

@@ -114,13 +114,21 @@ class LayoutTokenizer(ABC):
         if kind not in self.makes:
             raise RecordError(f"this model takes {' and '.join(self.makes)}, not {kind}")
 
-    def word_grammar(self, segment: Segment, request: Request) -> WordGrammar:
-        """Grammar of a generated token segment."""
+    def word_grammar(
+        self, segment: Segment, request: Request, fields: Mapping[str, Words | Slots]
+    ) -> WordGrammar:
+        """Grammar of a generated token segment, known from the fields before it."""
         raise UsageError(f"{type(self).__name__} does not generate {segment.name}; give it")
 
     def word_anchors(self, segment: Segment, words: tuple[str, ...]) -> tuple[int, ...]:
         """Anchor of each word; by default none."""
         return (-1,) * len(words)
+
+    def slot_position(
+        self, segment: Segment, spec: SlotSpec, value: np.ndarray
+    ) -> tuple[float, ...]:
+        """Where a slot stands once its payload is known; by default where it was announced."""
+        return spec.place
 
     def config(self) -> dict[str, Any]:
         """Constructor arguments beside the vocabulary, in plain types."""

@@ -242,6 +242,12 @@ class Layout:
         return Slots(tuple(specs), sequence.values[at:end, :width].astype(np.float64))
 
 
+_COLUMNS = (
+    "ids", "kinds", "weights", "labels", "anchors", "values", "references", "relations",
+    "positions", "places",
+)  # fmt: skip
+
+
 class Writer:
     """Collects positions, one token, slot or segment at a time."""
 
@@ -293,6 +299,18 @@ class Writer:
         self.relations += [(0,) * self.n_references] * n
         self.positions += [(0.0,) * self.axes] * n
         self.places += [(0.0,) * self.axes] * n
+
+    def word(self, spec: SlotSpec, weight: float) -> None:
+        """Append a word that is still to be drawn, with what is announced of it."""
+        self.tokens((self.vocabulary.names[0],), (spec.anchor,), weight)
+        self.labels[-1] = self.vocabulary.id(spec.label) if spec.label else -1
+        if spec.place:
+            self.places[-1] = spec.place
+
+    def withdraw(self) -> None:
+        """Drop the word that was written last."""
+        for name in _COLUMNS:
+            getattr(self, name).pop()
 
     def slot(self, segment: Segment, spec: SlotSpec, start: int, weight: float = 0.0) -> None:
         """Append one slot of a segment that began at position ``start``; its payload is zero."""

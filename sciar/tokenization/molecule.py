@@ -176,7 +176,12 @@ class MoleculeTokenizer(LayoutTokenizer):
             count += is_atom
         return tuple(anchors)
 
-    def word_grammar(self, segment: Segment, request: Request) -> WordGrammar:
+    def word_grammar(
+        self,
+        segment: Segment,
+        request: Request,
+        fields: Mapping[str, Words | Slots] | None = None,
+    ) -> WordGrammar:
         limit = min(request.constraints.get("max_atoms") or self.max_atoms, self.max_atoms)
         return SmilesGrammar(self.vocabulary, limit, limit if self.hydrogens else None)
 

@@ -169,8 +169,15 @@ class PatternTokenizer(LayoutTokenizer):
     def plan(self, segment: Segment, fields: Mapping[str, Words | Slots]) -> tuple[SlotSpec, ...]:
         return self.base.plan(segment, fields)
 
-    def word_grammar(self, segment: Segment, request: Request) -> WordGrammar:
-        return self.base.word_grammar(segment, request)
+    def word_grammar(
+        self, segment: Segment, request: Request, fields: Mapping[str, Words | Slots]
+    ) -> WordGrammar:
+        return self.base.word_grammar(segment, request, fields)
+
+    def slot_position(
+        self, segment: Segment, spec: SlotSpec, value: np.ndarray
+    ) -> tuple[float, ...]:
+        return self.base.slot_position(segment, spec, value)
 
     def word_anchors(self, segment: Segment, words: tuple[str, ...]) -> tuple[int, ...]:
         return self.base.word_anchors(segment, words)

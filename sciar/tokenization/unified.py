@@ -168,8 +168,13 @@ class UnifiedTokenizer(LayoutTokenizer):
     def plan(self, segment: Segment, fields: Mapping[str, Words | Slots]) -> tuple[SlotSpec, ...]:
         return self._with_fields(fields).plan(segment, fields)
 
-    def word_grammar(self, segment: Segment, request: Request) -> WordGrammar:
-        return self._asked(request).word_grammar(segment, request)
+    def word_grammar(
+        self,
+        segment: Segment,
+        request: Request,
+        fields: Mapping[str, Words | Slots] | None = None,
+    ) -> WordGrammar:
+        return self._asked(request).word_grammar(segment, request, fields or {})
 
     def fit_statistics(self, structures: Iterable[Structure]) -> None:
         """Measure the slot kinds of each part on the structures that it takes."""

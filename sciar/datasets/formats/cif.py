@@ -139,9 +139,7 @@ def dump(record: Record) -> str:
     from pymatgen.io.cif import CifWriter
 
     if not isinstance(record.structure, Crystal):
-        raise RecordError(
-            "what has no cell, as a molecule, is no CIF", record=record.id
-        )
+        raise RecordError("what has no cell, as a molecule, is no CIF", record=record.id)
     body = str(CifWriter(record.structure.to_pymatgen(), significant_figures=10))
     cell = body[body.index("\n", body.index("data_")) + 1 :].rstrip("\n")
     own = {"id": record.id, **record.properties}

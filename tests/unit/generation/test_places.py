@@ -1,0 +1,138 @@
+"""Sampling tokens that have places, in one stream or asked: equal to the teacher-forced pass."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from octrees import STREAMS, octree_model, octree_tokenizer
+
+from sciar.generation.engine import Drawn, Engine, Job
+from sciar.generation.settings import GenerationSettings
+from sciar.heads.base import SamplerSettings
+from sciar.model import AutoregressiveModel
+from sciar.nn.questions import feed
+from sciar.nn.streams import derive, sample_keys, uniform
+from sciar.objectives.next_token import select
+from sciar.tokenization.base import LayoutTokenizer
+from sciar.tokenization.cursor import Choice, End, Request
+from sciar.tokenization.packing import pack
+from sciar.tokenization.sequence import TokenSequence
+
+WISHES = ({}, {"composition": "C2 H4 O"}, {"atoms": 5}, {"elements": ["C", "O"], "max_atoms": 4})
+FIVE = SamplerSettings(steps=4)
+
+
+def run(
+    model: AutoregressiveModel, tokenizer: LayoutTokenizer, count: int, **options: Any
+) -> list[Drawn]:
+    """Finished sequences by index; every fourth asks for the same."""
+    wanted = [tokenizer.request(w) for w in WISHES]
+    settings = GenerationSettings(**{"seed": 3, "payload": FIVE, **options})
+    jobs = [Job(wanted[i % 4], i) for i in range(count)]
+    return sorted(Engine(model, tokenizer, settings).run(jobs), key=lambda d: d.job.index)
+
+
+def by_recomputation(
+    model: AutoregressiveModel, tokenizer: LayoutTokenizer, request: Request, index: int
+) -> tuple[TokenSequence, float]:
+    """One sample without a cache: the whole sequence goes through the network at every step."""
+    cursor, logp = tokenizer.cursor(request), 0.0
+    with torch.no_grad():
+        while not isinstance(expected := cursor.expect(), End):
+            known = cursor.known
+            batch = pack([cursor.writer.finish(cursor.context)])
+            hidden, inputs = model(batch)
+            source = feed(batch, model.config.questions).source[known : known + 1]
+            key = derive(derive(sample_keys(3, torch.tensor([index])), 0), torch.tensor([known]))
+            if isinstance(expected, Choice):
+                mask = torch.from_numpy(expected.mask)[None]
+                token, value = model.words.sample(hidden[source], mask, uniform(key, 1)[:, 0])
+                logp += float(value)
+                cursor.push_token(int(token))
+            else:
+                near = select(inputs.next, source)
+                payload = model.sample_payload(expected.kind, hidden[source], near, key, FIVE)
+                cursor.push_value(payload[0].numpy())
+    return cursor.sequence(), logp
+
+
+@pytest.mark.parametrize("stream", STREAMS)
+@pytest.mark.parametrize("batch_size", [1, 3])
+def test_samples_equal_full_recomputation(stream: str, batch_size: int) -> None:
+    tokenizer = octree_tokenizer()
+    model = octree_model(tokenizer, stream)
+    for drawn in run(model, tokenizer, 8, batch_size=batch_size):
+        expected, logp = by_recomputation(model, tokenizer, drawn.job.request, drawn.job.index)
+        assert not drawn.failure
+        np.testing.assert_array_equal(drawn.sequence.ids, expected.ids)
+        np.testing.assert_allclose(drawn.sequence.values, expected.values, atol=1e-4)
+        np.testing.assert_allclose(drawn.sequence.positions, expected.positions, atol=1e-4)
+        assert drawn.logp == pytest.approx(logp, abs=1e-4)
+
+
+@pytest.mark.parametrize("stream", STREAMS)
+def test_states_equal_the_teacher_forced_pass(stream: str) -> None:
+    """State by state: what was stepped through, against one pass over the finished sequence."""
+    tokenizer = octree_tokenizer()
+    model = octree_model(tokenizer, stream)
+    stepped: list[torch.Tensor] = []
+    handle = model.decoder.register_forward_hook(lambda _, __, out: stepped.append(out.clone()))
+    (drawn,) = run(model, tokenizer, 1)
+    handle.remove()
+    with torch.no_grad():
+        whole, _ = model(pack([drawn.sequence]))
+    found = torch.cat(stepped)
+    assert len(found) > 20
+    torch.testing.assert_close(found, whole[: len(found)], atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("stream", STREAMS)
+def test_the_batch_size_does_not_change_the_samples(stream: str) -> None:
+    tokenizer = octree_tokenizer()
+    model = octree_model(tokenizer, stream)
+    one = run(model, tokenizer, 12, batch_size=1)
+    for a, b in zip(one, run(model, tokenizer, 12, batch_size=5), strict=True):
+        np.testing.assert_array_equal(a.sequence.ids, b.sequence.ids)
+        np.testing.assert_allclose(a.sequence.values, b.sequence.values, atol=1e-4)
+
+
+@pytest.mark.parametrize("stream", STREAMS)
+def test_what_is_asked_for_holds_in_every_sample(stream: str) -> None:
+    tokenizer = octree_tokenizer()
+    model = octree_model(tokenizer, stream)
+    for drawn in run(model, tokenizer, 40, temperature=3.0):
+        made = Counter(tokenizer.decode(drawn.sequence).symbols)
+        kind = drawn.job.index % 4
+        if kind == 1:
+            assert made == {"C": 2, "H": 4, "O": 1}
+        elif kind == 2:
+            assert made.total() == 5
+        elif kind == 3:
+            assert set(made) == {"C", "O"} and made.total() <= 4
+        assert made.total() <= 10
+
+
+def test_private_questions_leave_nothing_in_the_cache(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The cache holds the contents alone, so a row is as long as its sequence."""
+    tokenizer = octree_tokenizer()
+    longest: dict[str, int] = {}
+    for stream in ("one-stream", "questions", "private-questions"):
+        engine = Engine(octree_model(tokenizer, stream), tokenizer, GenerationSettings(seed=3))
+        lengths: list[int] = []
+        feed_rows = engine._feed
+
+        def counted(
+            feed_rows: Any = feed_rows, engine: Any = engine, lengths: Any = lengths
+        ) -> None:
+            feed_rows()
+            lengths.append(max(row.length - row.fed for row in engine.rows))
+
+        monkeypatch.setattr(engine, "_feed", counted)
+        list(engine.run([Job(tokenizer.request({"composition": "C2 H4"}), 0)]))
+        longest[stream] = max(lengths)
+    assert longest["one-stream"] == longest["private-questions"] == 0
+    assert longest["questions"] > 10
