@@ -30,6 +30,7 @@ class LayoutTokenizer(ABC):
         conditions: names of the constraints that :meth:`request` understands, the one that says
             most about a structure first.
         needs_graph: molecules are encoded by their bonds, which must be perceived if unknown.
+        atom_segment: name of the segment with one slot an atom, in the order of :meth:`atom_order`.
     """
 
     vocabulary: Vocabulary
@@ -38,6 +39,7 @@ class LayoutTokenizer(ABC):
     makes: tuple[str, ...] = ()
     conditions: tuple[str, ...] = ()
     needs_graph: bool = False
+    atom_segment: str = ""
 
     @abstractmethod
     def fields(

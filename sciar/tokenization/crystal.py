@@ -53,6 +53,7 @@ class CrystalTokenizer(LayoutTokenizer):
     """
 
     makes = ("crystals",)
+    atom_segment = "sites"
 
     def __init__(
         self,

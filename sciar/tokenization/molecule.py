@@ -62,6 +62,7 @@ class MoleculeTokenizer(LayoutTokenizer):
     """
 
     makes = ("molecules",)
+    atom_segment = "atoms"
     needs_graph = True
 
     def __init__(

@@ -79,15 +79,13 @@ class OctreeCrystalTokenizer(OctreeTokenizer):
         self.check_kind(structure)
         assert isinstance(structure, Crystal)
         lattice, frac = structure.lattice, structure.frac
-        self.ranks(structure.species)
         if self.cell == "niggli":
             lattice, frac = reduce_cell(lattice, frac)
         order, frac = canonical_order(structure.species, frac, augment)
         ranks = self.ranks([structure.species[i] for i in order])
         cells, offsets = self._cells(frac)
-        codes = morton(cells)
-        sites = np.lexsort((*offsets.T[::-1], ranks, np.arange(len(ranks)) > 0, codes))
-        codes, firsts = codes[sites], np.ones(len(sites), dtype=bool)
+        sites = self._walk(ranks, cells, offsets)
+        codes, firsts = morton(cells)[sites], np.ones(len(sites), dtype=bool)
         firsts[1:] = codes[1:] != codes[:-1]
         # As payloads are stored: the places of all that follows hang on the lattice.
         parameters = to_parameters(lattice, len(ranks)).astype(np.float32).astype(np.float64)
@@ -96,6 +94,16 @@ class OctreeCrystalTokenizer(OctreeTokenizer):
         exact = ((cells + offsets) / (1 << self.depth) @ matrix)[sites]
         labels = [self.labels[i] for i in ranks[sites]]
         return self.words(known, labels, build(codes, self.depth), firsts, exact)
+
+    def atom_order(self, structure: Structure) -> list[int]:
+        self.check_kind(structure)
+        assert isinstance(structure, Crystal)
+        frac = structure.frac
+        if self.cell == "niggli":
+            frac = reduce_cell(structure.lattice, frac)[1]
+        order, frac = canonical_order(structure.species, frac)
+        ranks = self.ranks([structure.species[i] for i in order])
+        return [int(order[i]) for i in self._walk(ranks, *self._cells(frac))]
 
     def structure(self, fields: Mapping[str, Words | Slots]) -> Crystal:
         """Fields -> crystal, with the lattice in the standard orientation (a along x)."""
@@ -115,6 +123,12 @@ class OctreeCrystalTokenizer(OctreeTokenizer):
         slots, formula = fields["lattice"], fields["composition"]
         assert isinstance(slots, Slots) and isinstance(formula, Words)
         return from_parameters(slots.values[0], sum(self.formula.counts(formula).values()))
+
+    @staticmethod
+    def _walk(ranks: np.ndarray, cells: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+        """(n,) order of the sites along the cells; the origin is the first of its cell."""
+        first = np.arange(len(ranks)) > 0
+        return np.lexsort((*offsets.T[::-1], ranks, first, morton(cells)))
 
     def _cells(self, frac: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(n, 3) cell of each site, and where in it the site is, from -1/2 to 1/2."""

@@ -91,6 +91,14 @@ class OctreeMoleculeTokenizer(OctreeTokenizer):
         labels = [self.labels[i] for i in coded.labels]
         return self.words({}, labels, coded.tree, first, coded.placement.exact[coded.order])
 
+    def atom_order(self, structure: Structure) -> list[int]:
+        self.check_kind(structure)
+        assert isinstance(structure, Molecule)
+        if structure.positions is None:
+            raise RecordError("the molecule has no coordinates", field="positions")
+        coded = encode(structure.positions, self.ranks(structure.symbols), self.grid)
+        return [int(i) for i in coded.order]
+
     def structure(self, fields: Mapping[str, Words | Slots]) -> Molecule:
         """Fields -> molecule without bonds, atoms in the order of their cells."""
         return Molecule(*self.points(fields))

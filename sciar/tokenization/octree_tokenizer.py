@@ -99,6 +99,7 @@ class OctreeTokenizer(LayoutTokenizer):
             axes=3,
         )
 
+    atom_segment = "atoms"
     rooted = False
     """Whether the first point of a formula's first label is the origin."""
 

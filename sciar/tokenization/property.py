@@ -54,6 +54,8 @@ class PropertyTokenizer(LayoutTokenizer):
         self.max_atoms, self.needs_graph = self.base.max_atoms, self.base.needs_graph
         self.makes = self.base.makes
         about_atoms = any(target.each == "atom" for target in self.asked)
+        if about_atoms and not self.base.atom_segment:
+            raise UsageError(f"{base['class_path']} has no slot an atom to ask about")
         self.layout = Layout(
             name=f"property-{inner.name}",
             segments=(
@@ -123,17 +125,14 @@ class PropertyTokenizer(LayoutTokenizer):
         return sequence
 
     def _refer(self, sequence: TokenSequence, kind: int) -> None:
-        """Make each answer about an atom refer to the last token of that atom."""
-        given = sequence.anchors[: sequence.context]
-        last = {int(anchor): place for place, anchor in enumerate(given) if anchor >= 0}
-        for place in np.flatnonzero(sequence.kinds == kind):
-            anchor = int(sequence.anchors[place])
-            if anchor not in last:
-                raise RecordError(
-                    f"{type(self.base).__name__} has no token of atom {anchor} to read it off"
-                )
-            sequence.references[place] = -1
-            sequence.references[place, 0] = last[anchor]
+        """Make each answer about an atom refer to the slot of that atom."""
+        slots = (s.slot for s in self.base.layout.segments if s.name == self.base.atom_segment)
+        known = np.flatnonzero(sequence.kinds == self.vocabulary.kind(next(slots)))
+        answers = np.flatnonzero(sequence.kinds == kind)
+        if len(known) != len(answers):
+            raise RecordError(f"{len(answers)} answers about {len(known)} atoms with slots")
+        sequence.references[answers] = -1
+        sequence.references[answers, 0] = known
 
     def structure(self, fields: Mapping[str, Words | Slots]) -> Structure:
         return self.base.structure(fields)

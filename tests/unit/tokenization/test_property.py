@@ -19,7 +19,7 @@ from property_models import (
     labelled_crystals,
     property_model,
 )
-from tiny_models import random_crystals
+from tiny_models import random_crystals, tiny_config, tiny_model
 
 from sciar.datasets.readers import read_all
 from sciar.datasets.registry import resolve
@@ -27,8 +27,9 @@ from sciar.errors import RecordError, UsageError
 from sciar.generation.answers import answers
 from sciar.objectives.next_token import NextTokenObjective
 from sciar.objectives.sources import answering
-from sciar.records import Crystal, Labelled, Record, Structure
+from sciar.records import Crystal, Labelled, Record, Structure, symbols_of
 from sciar.testing.tokenizers import TokenizerTests
+from sciar.tokenization.elements import NUMBER
 from sciar.tokenization.packing import pack
 from sciar.tokenization.property import PropertyTokenizer
 from sciar.tokenization.targets import Target
@@ -234,3 +235,47 @@ def test_a_base_must_be_one_tokenizer_with_one_layout() -> None:
             PropertyTokenizer({"class_path": path}, ["y"])
     with pytest.raises(UsageError, match="sciar predict"):
         crystal_properties().request({})
+
+
+OCTREES = (
+    {
+        "class_path": "sciar.tokenization.octree_crystal.OctreeCrystalTokenizer",
+        "init_args": {"max_atoms": 8},
+    },
+    {
+        "class_path": "sciar.tokenization.octree_molecule.OctreeMoleculeTokenizer",
+        "init_args": {"max_atoms": 60, "preset": "drug"},
+    },
+)
+
+
+@pytest.mark.parametrize("base", OCTREES, ids=["crystals", "molecules"])
+def test_octrees_can_be_asked_too(base: dict[str, Any]) -> None:
+    """The same answers on a layout with places; labels of atoms land on their atoms."""
+    asked: list[Any] = ["size", {"name": "who", "each": "atom"}]
+    tokenizer = PropertyTokenizer(base, asked)
+    if tokenizer.makes == ("crystals",):
+        structures: list[Structure] = list(random_crystals(4))
+    else:
+        structures = [r.structure for r in read_all(resolve("sample-molecules"))[0][:5]]
+    subjects = [
+        Labelled(s, {"size": len(s), "who": [NUMBER[x] for x in symbols_of(s)]}) for s in structures
+    ]
+    tokenizer.fit_statistics(subjects)
+    kind = tokenizer.vocabulary.kind("<property:who>")
+    for structure, subject in zip(structures, subjects, strict=True):
+        sequence = tokenizer.encode(subject)
+        about = sequence.references[sequence.kinds == kind, 0]
+        element = [tokenizer.vocabulary.names[i] for i in sequence.labels[about]]
+        told = sequence.payload(kind, 1)[:, 0]
+        assert [NUMBER[e] for e in element] == told.tolist()
+        decoded = tokenizer.decode(sequence)
+        order = tokenizer.base.atom_order(structure)
+        assert symbols_of(decoded) == tuple(symbols_of(structure)[i] for i in order)
+    model = tiny_model(tokenizer, tiny_config(axes=3))
+    bare = [tokenizer.encode(s) for s in structures]
+    together, alone = answers(model, bare), [answers(model, [s])[0] for s in bare]
+    for one, two in zip(together, alone, strict=True):
+        np.testing.assert_allclose(
+            one["<property:who>"], two["<property:who>"], rtol=1e-3, atol=1e-4
+        )
