@@ -150,11 +150,21 @@ class PatternGrid:
 
 
 def peaks_of(crystal: Crystal, grid: PatternGrid) -> PowderPattern:
-    """Peaks of a crystal within the grid's range and a little beyond, highest 100.
+    """Peaks of a crystal within the grid's range and a little beyond.
 
     Raises:
         RecordError: pymatgen knows no scattering of an element, or no peak lies in the range.
     """
+    lattice, frac = crystal.lattice.tobytes(), crystal.frac.tobytes()
+    return _peaks(lattice, crystal.species, frac, grid)
+
+
+@lru_cache(maxsize=1 << 16)
+def _peaks(
+    lattice: bytes, species: tuple[str, ...], frac: bytes, grid: PatternGrid
+) -> PowderPattern:
+    # Statistics, fingerprints and encodings all ask for the peaks of a crystal, which cost most.
+    crystal = Crystal(np.frombuffer(lattice).reshape(3, 3), species, np.frombuffer(frac))
     margin = 3 * (grid.fwhm + grid.broadening)
     try:
         found = _calculator(grid.wavelength).get_pattern(
@@ -163,7 +173,8 @@ def peaks_of(crystal: Crystal, grid: PatternGrid) -> PowderPattern:
         )
     except (KeyError, ValueError) as error:
         raise RecordError(f"no diffraction pattern can be computed ({error})") from error
-    if not len(found.x):
+    inside = (np.array(found.x) >= grid.start) & (np.array(found.x) <= grid.stop)
+    if not inside.any():
         raise RecordError(f"no peak lies between {grid.start:g} and {grid.stop:g} degrees")
     return PowderPattern("computed", found.x, found.y, grid.wavelength, peaks=True)
 
