@@ -114,3 +114,36 @@ def test_help_is_ours(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["predict", "--help"]) == 0
     assert "--views" in capsys.readouterr().out
     assert main(["predict"]) == 2
+
+
+def test_predictions_are_scored_against_labels(
+    molecule_model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table, out, numbers = (tmp_path / n for n in ("m.csv", "p.csv", "n.json"))
+    table.write_text("id,smiles,logS,toxic\na,CCO,1,0\nb,C1CC(,2,1\nc,CCN,,1\nd,CCC,3,1\n")
+    assert predict(molecule_model, table, out)[0] == 3
+    words = ["evaluate", "properties", str(out), "--bootstrap", "0", "--json", str(numbers)]
+    assert main([*words, "--reference", str(table)]) == 3
+    summary = json.loads(numbers.read_text())["summary"]
+    assert summary["logS"]["records"] == 3  # b cannot be read, so it has no label either
+    assert summary["logS"]["labelled"] == summary["logS"]["predicted"] == 2
+    assert summary["toxic"]["labelled"] == 3 and summary["toxic"]["accuracy"]["of"] == 3
+    rows = {r["id"]: r for r in csv.DictReader(out.open(newline=""))}
+    wanted = np.mean([abs(float(rows["a"]["logS"]) - 1), abs(float(rows["d"]["logS"]) - 3)])
+    assert summary["logS"]["mae"]["mean"] == pytest.approx(wanted)
+    other = tmp_path / "other.csv"
+    other.write_text("id,smiles,logS\nz,CCO,1\n")
+    assert main([*words, "--reference", str(other)]) == 2
+    other.write_text("id,smiles,colour\na,CCO,1\n")
+    assert main([*words, "--reference", str(other)]) == 2
+    other.write_text("id,smiles,logS\na,CCO,high\n")
+    assert main([*words, "--reference", str(other)]) == 2
+    assert main(words) == 2
+    told = capsys.readouterr().err
+    for part in (
+        "no id in common",
+        "no record has a property",
+        "'high' is no number",
+        "--reference",
+    ):
+        assert part in told
