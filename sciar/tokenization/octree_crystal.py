@@ -84,7 +84,7 @@ class OctreeCrystalTokenizer(OctreeTokenizer):
         order, frac = canonical_order(structure.species, frac, augment)
         ranks = self.ranks([structure.species[i] for i in order])
         cells, offsets = self._cells(frac)
-        sites = self._walk(ranks, cells, offsets)
+        sites = self._site_order(ranks, cells, offsets)
         codes, firsts = morton(cells)[sites], np.ones(len(sites), dtype=bool)
         firsts[1:] = codes[1:] != codes[:-1]
         # As payloads are stored: the places of all that follows hang on the lattice.
@@ -103,7 +103,7 @@ class OctreeCrystalTokenizer(OctreeTokenizer):
             frac = reduce_cell(structure.lattice, frac)[1]
         order, frac = canonical_order(structure.species, frac)
         ranks = self.ranks([structure.species[i] for i in order])
-        return [int(order[i]) for i in self._walk(ranks, *self._cells(frac))]
+        return [int(order[i]) for i in self._site_order(ranks, *self._cells(frac))]
 
     def structure(self, fields: Mapping[str, Words | Slots]) -> Crystal:
         """Fields -> crystal, with the lattice in the standard orientation (a along x)."""
@@ -125,7 +125,7 @@ class OctreeCrystalTokenizer(OctreeTokenizer):
         return from_parameters(slots.values[0], sum(self.formula.counts(formula).values()))
 
     @staticmethod
-    def _walk(ranks: np.ndarray, cells: np.ndarray, offsets: np.ndarray) -> np.ndarray:
+    def _site_order(ranks: np.ndarray, cells: np.ndarray, offsets: np.ndarray) -> np.ndarray:
         """(n,) order of the sites along the cells; the origin is the first of its cell."""
         first = np.arange(len(ranks)) > 0
         return np.lexsort((*offsets.T[::-1], ranks, first, morton(cells)))

@@ -19,7 +19,7 @@ from sciar.records import Labelled, Record, Structure
 from sciar.tokenization.base import LayoutTokenizer
 from sciar.tokenization.build import build_tokenizer, entry_of
 from sciar.tokenization.cursor import Request
-from sciar.tokenization.layout import Layout, Segment, Slots, SlotSpec, Words
+from sciar.tokenization.layout import Segment, Slots, SlotSpec, Words
 from sciar.tokenization.sequence import TokenSequence
 from sciar.tokenization.targets import Target
 from sciar.tokenization.vocabulary import Vocabulary
@@ -56,14 +56,15 @@ class PropertyTokenizer(LayoutTokenizer):
         about_atoms = any(target.each == "atom" for target in self.asked)
         if about_atoms and not self.base.atom_segment:
             raise UsageError(f"{base['class_path']} has no slot an atom to ask about")
-        self.layout = Layout(
+        self.layout = replace(
+            inner,
             name=f"property-{inner.name}",
             segments=(
                 *(s if s.constant else replace(s, role="given") for s in inner.segments),
                 *(Segment(t.slot, "slot", slot=t.slot, unit=t.unit) for t in self.asked),
             ),
             references=max(inner.references, int(about_atoms)),
-            axes=inner.axes,
+            bidirectional=True,
         )
         self.vocabulary = vocabulary or _extended(self.base.vocabulary, self.asked)
 

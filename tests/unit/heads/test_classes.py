@@ -9,9 +9,17 @@ from sciar.errors import UsageError
 from sciar.heads.base import SamplerSettings
 from sciar.heads.classes import ClassHead
 from sciar.nn.streams import sample_keys
+from sciar.testing.heads import HeadTests
 from sciar.tokenization.vocabulary import SlotKind
 
 SLOT = SlotKind("<property:y>", 1, role="answer", classes=3)
+
+
+class TestContract(HeadTests):
+    """The rules of all payload heads."""
+
+    def make_head(self) -> ClassHead:
+        return ClassHead(SLOT, 8, hidden=32)
 
 
 def head() -> ClassHead:
