@@ -239,12 +239,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, default=FOLDER, help="folder to write to")
     out = parser.parse_args().out
-    for kind, records in (("crystals", list(crystals())), ("molecules", list(molecules()))):
+    made = list(molecules())
+    for kind, records in (("crystals", list(crystals())), ("molecules", made)):
         for part, members in composition_split(records, seed=SEED).items():
             path = out / f"sample_{kind}_{part}.jsonl"
             print(path, write((records[i] for i in members), path))
     path = out / "sample_properties_all.jsonl"
-    print(path, write(labelled(list(molecules())), path))
+    print(path, write(labelled(made), path))
 
 
 if __name__ == "__main__":
