@@ -16,7 +16,8 @@ import argparse
 import tempfile
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -27,35 +28,64 @@ import sciar
 from sciar.datasets.datamodule import StructureData
 from sciar.datasets.files import write_json
 from sciar.evaluation.properties import score_numbers
+from sciar.tasks.autoregressive import AutoregressiveTask
 from sciar.tokenization.property import PropertyTokenizer
-from sciar.training import TrainingCLI
+from sciar.training import TrainingCLI, with_recipes
 from sciar.training import main as train
 
+METHODS = ("pretrained", "scratch", "graph", "ridge")
 
-def fitted(
-    recipe: str, seed: int, folder: Path, options: argparse.Namespace, init: str
-) -> TrainingCLI:
-    """Train the recipe once; its data module holds the split that every method gets."""
-    words = ["fit", "--config", recipe, "--trainer.default_root_dir", str(folder)]
-    words += ["--seed_everything", str(seed), "--model.seed", str(seed), "--data.seed", str(seed)]
-    words += ["--trainer.accelerator", "cpu", "--trainer.logger", "false"]
+
+def words_of(recipe: str, options: argparse.Namespace) -> list[str]:
+    """What every run of a recipe has in common."""
+    words = ["fit", "--config", recipe, "--trainer.accelerator", "cpu", "--trainer.logger", "false"]
     words += ["--trainer.enable_progress_bar", "false", "--data.cache", str(options.cache)]
+    return words + (["--data.limit", str(options.limit)] if options.limit else [])
+
+
+def split(recipe: str, options: argparse.Namespace) -> tuple[Parts, list[str]]:
+    """Records of each part, coordinates included, and the columns that are asked for."""
+
+    class Made(TrainingCLI):
+        def _run_subcommand(self, subcommand: str) -> None:
+            """Only the data is wanted."""
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        words = with_recipes(words_of(recipe, options))
+        data = Made(AutoregressiveTask, StructureData, args=words).datamodule
+        assert isinstance(data, StructureData) and isinstance(data.tokenizer, PropertyTokenizer)
+        parts = {part: data.records(part) for part in ("train", "val", "test")}
+    return parts, [target.column for target in data.tokenizer.asked]
+
+
+def trained(
+    recipe: str,
+    seed: int,
+    folder: Path,
+    options: argparse.Namespace,
+    init: str,
+    parts: Parts,
+    columns: Sequence[str],
+) -> np.ndarray:
+    """(N test, T) predictions of one training run; NaN where one failed."""
+    words = words_of(recipe, options) + ["--trainer.default_root_dir", str(folder)]
+    words += ["--seed_everything", str(seed), "--model.seed", str(seed), "--data.seed", str(seed)]
     if options.steps:
         words += ["--trainer.max_steps", str(options.steps)]
-        words += ["--trainer.val_check_interval", str(options.steps)]
-    if options.limit:
-        words += ["--data.limit", str(options.limit)]
+        words += [
+            "--trainer.val_check_interval",
+            "1.0",
+            "--trainer.check_val_every_n_epoch",
+            "9999",
+        ]
     if init:
         words += ["--model.init_from", init]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return train(words)
-
-
-def decoder(folder: Path, parts: Parts, columns: Sequence[str], views: int) -> np.ndarray:
-    """(N test, T) predictions of the model that a run has written; NaN where one failed."""
+        train(words)
     model = sciar.load(folder / "model")
-    found = list(model.predict(parts["test"], views=views))
+    found = list(model.predict(parts["test"], views=options.views))
     tokenizer = model.tokenizer
     assert isinstance(tokenizer, PropertyTokenizer)
     names = {t.column: t.name for t in tokenizer.asked}
@@ -84,28 +114,28 @@ def scores(predicted: np.ndarray, truth: np.ndarray) -> dict[str, Any]:
 def rows(name: str, options: argparse.Namespace, work: Path) -> Iterator[dict[str, Any]]:
     """Scores of each method and seed on one set."""
     recipe = f"{options.recipes}-{name}"
-    parts: Parts = {}
-    columns: list[str] = []
-    for method, init in (("decoder, pretrained", options.init), ("decoder, from scratch", "")):
-        if method.endswith("pretrained") and not init:
-            continue
-        for seed in options.seeds:
-            folder, start = work / f"{name}-{bool(init)}-{seed}", time.perf_counter()
-            cli = fitted(recipe, seed, folder, options, init)
-            if not parts:
-                data = cli.datamodule
-                assert isinstance(data, StructureData)
-                assert isinstance(data.tokenizer, PropertyTokenizer)
-                parts = {part: data.records(part) for part in ("train", "val", "test")}
-                columns = [t.column for t in data.tokenizer.asked]
-            found = decoder(folder, parts, columns, options.views)
-            yield _row(name, method, seed, found, parts, columns, start)
-    for seed in options.seeds:
+    parts, columns = split(recipe, options)
+
+    def row(method: str, seed: int, predicted: Callable[[], np.ndarray]) -> dict[str, Any]:
         start = time.perf_counter()
-        found = graph_network(parts, columns, seed, options.epochs)
-        yield _row(name, "AttentiveFP (PyG)", seed, found, parts, columns, start)
-    start = time.perf_counter()
-    yield _row(name, "Morgan + ridge", 0, ridge(parts, columns), parts, columns, start)
+        return _row(name, method, seed, predicted(), parts, columns, start)
+
+    for method, init in (("pretrained", options.init), ("scratch", "")):
+        for seed in options.seeds if method in options.methods else ():
+            folder = work / f"{name}-{method}-{seed}"
+            yield row(
+                f"decoder, {method}",
+                seed,
+                lambda f=folder, s=seed, i=init: trained(recipe, s, f, options, i, parts, columns),
+            )
+    for seed in options.seeds if "graph" in options.methods else ():
+        yield row(
+            "AttentiveFP (PyG)",
+            seed,
+            lambda s=seed: graph_network(parts, columns, s, options.epochs),
+        )
+    if "ridge" in options.methods:
+        yield row("Morgan + ridge", 0, lambda: ridge(parts, columns))
 
 
 def _row(
@@ -155,7 +185,12 @@ def main(arguments: Sequence[str] | None = None) -> list[dict[str, Any]]:
     parser.add_argument("--limit", type=int, default=0, help="molecules of each part, for trials")
     parser.add_argument("--cache", type=Path, default=Path("runs/cache"))
     parser.add_argument("--json", default="")
+    parser.add_argument("--methods", nargs="+", choices=METHODS, default=METHODS)
     options = parser.parse_args(arguments)
+    if not options.init:
+        options.methods = [m for m in options.methods if m != "pretrained"]
+    if "ridge" in options.methods and find_spec("sklearn") is None:
+        parser.error("the ridge baseline needs scikit-learn: pip install scikit-learn")
     found: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as work:
         for name in options.sets:

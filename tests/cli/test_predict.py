@@ -128,7 +128,8 @@ def test_predictions_are_scored_against_labels(
     assert summary["logS"]["records"] == 3  # b cannot be read, so it has no label either
     assert summary["logS"]["labelled"] == summary["logS"]["predicted"] == 2
     assert summary["toxic"]["labelled"] == 3 and summary["toxic"]["accuracy"]["of"] == 3
-    rows = {r["id"]: r for r in csv.DictReader(out.open(newline=""))}
+    with out.open(newline="") as stream:
+        rows = {r["id"]: r for r in csv.DictReader(stream)}
     wanted = np.mean([abs(float(rows["a"]["logS"]) - 1), abs(float(rows["d"]["logS"]) - 3)])
     assert summary["logS"]["mae"]["mean"] == pytest.approx(wanted)
     other = tmp_path / "other.csv"
