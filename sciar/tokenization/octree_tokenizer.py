@@ -63,6 +63,7 @@ class OctreeTokenizer(LayoutTokenizer):
         depth: levels above the leaf cells.
         vocabulary: stored vocabulary of a trained model.
         lattice: whether a slot of six numbers says how large the cells are.
+        others: labels of points that no formula names.
     """
 
     def __init__(
@@ -74,11 +75,14 @@ class OctreeTokenizer(LayoutTokenizer):
         depth: int,
         vocabulary: Vocabulary | None,
         lattice: bool = False,
+        others: Sequence[str] = (),
     ) -> None:
         if task not in TASKS:
             raise UsageError(f"task {task!r} is none of {TASKS}")
         self.task, self.labels, self.max_atoms, self.depth = task, tuple(labels), max_atoms, depth
-        self.vocabulary = vocabulary or octree_vocabulary(self.labels, depth, max_atoms, lattice)
+        self.vocabulary = vocabulary or octree_vocabulary(
+            (*self.labels, *others), depth, max_atoms, lattice
+        )
         self.alphabet = OctreeAlphabet(self.vocabulary, self.labels)
         self.formula = Formula(self.labels, max_atoms)
         cell = Segment("lattice", "slot", slot=LATTICE, unit="ln(angstrom/n^(1/3)), radian")
@@ -125,14 +129,25 @@ class OctreeTokenizer(LayoutTokenizer):
         """
         formula = self.formula.words(formula_of(labels))
         fields = {"composition": formula, **fields}
-        words = walked(tree, labels, firsts, self.box(fields))
+        words, atoms = self.tree(labels, tree, firsts, exact, self.box(fields))
+        if self.rooted:
+            atoms.values[0] = 0.0
+        return {**fields, "octree": words, "atoms": atoms}
+
+    def tree(
+        self,
+        labels: Sequence[str],
+        tree: Octree,
+        firsts: np.ndarray,
+        exact: np.ndarray,
+        box: Box,
+    ) -> tuple[Words, Slots]:
+        """One octree and the offsets of its points; arguments as in :meth:`words`."""
+        words = walked(tree, labels, firsts, box)
         centres = np.array(words.positions[len(tree.masks) :])
         # As payloads are stored, so that positions are those of generation to the last bit.
         values = (exact - centres).astype(np.float32).astype(np.float64)
-        if self.rooted:
-            values[0] = 0.0
-        atoms = Slots(self._specs(words, centres + values), values)
-        return {**fields, "octree": words, "atoms": atoms}
+        return words, Slots(self._specs(words, centres + values), values)
 
     def points(self, fields: Mapping[str, Words | Slots]) -> tuple[tuple[str, ...], np.ndarray]:
         """Labels and (N, 3) positions; the inverse of :meth:`words`."""
