@@ -98,6 +98,11 @@ class LayoutTokenizer(ABC):
         """Anchor of a token -> index of its atom in the structure as it was read."""
         return list(range(len(structure)))
 
+    def atoms_of(self, structure: Structure, sequence: TokenSequence) -> list[int | None]:
+        """For each token, the index of the atom that it is about, in the structure as read."""
+        order = self.atom_order(structure)
+        return [order[anchor] if anchor >= 0 else None for anchor in sequence.anchors.tolist()]
+
     def check_kind(self, structure: object) -> None:
         """Refuse a structure of a kind that the tokenizer does not take.
 

@@ -38,6 +38,7 @@ class TwoTreeTokenizer(OctreeTokenizer):
         preset: published grid; ``levels``, ``edge``, ``rotation`` and ``anchor`` replace single
             settings of it.
         labels: elements; by default all.
+        drop: see :class:`~sciar.tokenization.octree_tokenizer.OctreeTokenizer`.
         vocabulary: stored vocabulary of a trained model.
     """
 
@@ -53,6 +54,7 @@ class TwoTreeTokenizer(OctreeTokenizer):
         rotation: float | None = None,
         anchor: str = "centre",
         labels: Sequence[str] | None = None,
+        drop: float = 0.0,
         vocabulary: Vocabulary | None = None,
     ) -> None:
         self.grid = octree_grid(preset, levels=levels, edge=edge, rotation=rotation, anchor=anchor)
@@ -65,6 +67,7 @@ class TwoTreeTokenizer(OctreeTokenizer):
             self.grid.levels,
             vocabulary,
             others=(CORNER,),
+            drop=drop,
         )
         self.corner_alphabet = OctreeAlphabet(self.vocabulary, (CORNER,))
         *before, octree, atoms, end = self.layout.segments
@@ -80,11 +83,12 @@ class TwoTreeTokenizer(OctreeTokenizer):
             "rotation": self.grid.rotation,
             "anchor": self.grid.anchor,
             "labels": list(self.labels),
+            **self.dropping(),
         }
 
-    def fields(
-        self, structure: Structure, augment: np.random.Generator | None = None
-    ) -> dict[str, Words | Slots]:
+    def encoded(
+        self, structure: Structure, augment: np.random.Generator | None
+    ) -> tuple[dict[str, Words | Slots], np.ndarray]:
         """Crystal -> two octrees; ``augment`` turns it and shifts its sites along the diagonal.
 
         Raises:
@@ -105,17 +109,19 @@ class TwoTreeTokenizer(OctreeTokenizer):
         cell = self._tree([CORNER] * 8, np.zeros(8), codes[:8], exact[:8])
         atoms = self._tree(structure.species, ranks, codes[8:], exact[8:])
         made = {"lattice": cell[0], "corners": cell[1], "octree": atoms[0], "atoms": atoms[1]}
-        return {"composition": self.formula.words(formula_of(structure.species)), **made}
+        formula = self.formula.words(formula_of(structure.species))
+        return {"composition": formula, **made}, atoms[2]
 
     def _tree(
         self, labels: Sequence[str], ranks: np.ndarray, codes: np.ndarray, exact: np.ndarray
-    ) -> tuple[Words, Slots]:
+    ) -> tuple[Words, Slots, np.ndarray]:
         order = np.lexsort((*exact.T[::-1], ranks, codes))
         own = codes[order]
         firsts = np.ones(len(own), dtype=bool)
         firsts[1:] = own[1:] != own[:-1]
         tree = build(own, self.depth)
-        return self.tree([labels[i] for i in order], tree, firsts, exact[order], self.box({}))
+        named = [labels[i] for i in order]
+        return *self.tree(named, tree, firsts, exact[order], self.box({})), order
 
     def structure(self, fields: Mapping[str, Words | Slots]) -> Crystal:
         """Fields -> crystal.

@@ -38,6 +38,7 @@ class OctreeCrystalTokenizer(OctreeTokenizer):
         levels: halvings of each cell vector.
         cell: ``niggli`` reduces every cell first; ``as-given`` keeps the cell of the data.
         labels: elements; by default all.
+        drop: see :class:`~sciar.tokenization.octree_tokenizer.OctreeTokenizer`.
         vocabulary: stored vocabulary of a trained model.
     """
 
@@ -51,6 +52,7 @@ class OctreeCrystalTokenizer(OctreeTokenizer):
         levels: int = 4,
         cell: str = "niggli",
         labels: Sequence[str] | None = None,
+        drop: float = 0.0,
         vocabulary: Vocabulary | None = None,
     ) -> None:
         if cell not in CELLS:
@@ -60,7 +62,14 @@ class OctreeCrystalTokenizer(OctreeTokenizer):
         self.cell = cell
         names = sorted(labels or SYMBOLS, key=canonical_key)
         super().__init__(
-            f"crystal-octree-{task}", task, names, max_atoms, levels, vocabulary, lattice=True
+            f"crystal-octree-{task}",
+            task,
+            names,
+            max_atoms,
+            levels,
+            vocabulary,
+            lattice=True,
+            drop=drop,
         )
 
     def config(self) -> dict[str, Any]:
@@ -70,11 +79,12 @@ class OctreeCrystalTokenizer(OctreeTokenizer):
             "levels": self.depth,
             "cell": self.cell,
             "labels": list(self.labels),
+            **self.dropping(),
         }
 
-    def fields(
-        self, structure: Structure, augment: np.random.Generator | None = None
-    ) -> dict[str, Words | Slots]:
+    def encoded(
+        self, structure: Structure, augment: np.random.Generator | None
+    ) -> tuple[dict[str, Words | Slots], np.ndarray]:
         """Crystal -> formula, lattice, octree, offsets; ``augment`` picks the origin at random."""
         self.check_kind(structure)
         assert isinstance(structure, Crystal)
@@ -95,7 +105,8 @@ class OctreeCrystalTokenizer(OctreeTokenizer):
         matrix = from_parameters(parameters, len(ranks))
         exact = ((cells + offsets) / (1 << self.depth) @ matrix)[sites]
         labels = [self.labels[i] for i in ranks[sites]]
-        return self.words(known, labels, build(codes, self.depth), firsts, exact)
+        tree = build(codes, self.depth)
+        return self.words(known, labels, tree, firsts, exact), order[sites]
 
     def structure(self, fields: Mapping[str, Words | Slots]) -> Crystal:
         """Fields -> crystal, with the lattice in the standard orientation (a along x)."""

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from sciar.errors import RecordError, UsageError
-from sciar.records import Record, symbols_of
+from sciar.records import Record, Structure, symbols_of
 from sciar.tokenization.base import LayoutTokenizer
 from sciar.tokenization.composition import parse_composition
 from sciar.tokenization.cursor import Request, WordGrammar
@@ -25,12 +25,15 @@ from sciar.tokenization.formula import Formula, FormulaGrammar, count_names, for
 from sciar.tokenization.layout import Layout, Segment, Slots, SlotSpec, Words
 from sciar.tokenization.octree import Octree
 from sciar.tokenization.octree_walk import (
+    LEAF,
     Box,
     OctreeAlphabet,
     OctreeWalk,
+    level_name,
     octree_names,
     walked,
 )
+from sciar.tokenization.sequence import TokenSequence, without
 from sciar.tokenization.vocabulary import SlotKind, Vocabulary
 
 OFFSET, LATTICE = "<offset>", "<lattice>"
@@ -64,6 +67,11 @@ class OctreeTokenizer(LayoutTokenizer):
         vocabulary: stored vocabulary of a trained model.
         lattice: whether a slot of six numbers says how large the cells are.
         others: labels of points that no formula names.
+        drop: an augmented encoding leaves out masks just above the cells, each with a probability
+            drawn from 0 to this, so that a network does not rely on them (tree-token dropping).
+
+    Raises:
+        UsageError: an unknown task, or a share that is none.
     """
 
     def __init__(
@@ -76,9 +84,13 @@ class OctreeTokenizer(LayoutTokenizer):
         vocabulary: Vocabulary | None,
         lattice: bool = False,
         others: Sequence[str] = (),
+        drop: float = 0.0,
     ) -> None:
         if task not in TASKS:
             raise UsageError(f"task {task!r} is none of {TASKS}")
+        if not 0 <= drop < 1:
+            raise UsageError(f"drop {drop} is no share of the masks")
+        self.drop = drop
         self.task, self.labels, self.max_atoms, self.depth = task, tuple(labels), max_atoms, depth
         self.vocabulary = vocabulary or octree_vocabulary(
             (*self.labels, *others), depth, max_atoms, lattice
@@ -106,9 +118,54 @@ class OctreeTokenizer(LayoutTokenizer):
     rooted = False
     """Whether the first point of a formula's first label is the origin."""
 
+    def dropping(self) -> dict[str, Any]:
+        """The option of that name for :meth:`config`; older fingerprints do not know it."""
+        return {"drop": self.drop} if self.drop else {}
+
+    @abstractmethod
+    def encoded(
+        self, structure: Structure, augment: np.random.Generator | None
+    ) -> tuple[dict[str, Words | Slots], np.ndarray]:
+        """All fields, and the (N,) index of each point in the structure, in order of cells.
+
+        Raises:
+            RecordError: the structure holds something that the layout cannot express.
+        """
+
+    def fields(
+        self, structure: Structure, augment: np.random.Generator | None = None
+    ) -> dict[str, Words | Slots]:
+        return self.encoded(structure, augment)[0]
+
+    def atom_order(self, structure: Structure) -> list[int]:
+        found: list[int] = self.encoded(structure, None)[1].tolist()
+        return found
+
+    def atoms_of(self, structure: Structure, sequence: TokenSequence) -> list[int | None]:
+        """Anchors of points count those that are left; anchors of nodes are no points."""
+        order, names = self.atom_order(structure), self.vocabulary.names
+        found: list[int | None] = []
+        for number, kind, label, anchor in zip(
+            sequence.ids, sequence.kinds, sequence.labels, sequence.anchors, strict=True
+        ):
+            told = names[label] if label >= 0 else ""
+            what = told if kind else names[number].lstrip("+") if told == LEAF else ""
+            found.append(order[len(order) - anchor] if what in self.formula.rank else None)
+        return found
+
     @abstractmethod
     def box(self, fields: Mapping[str, Words | Slots]) -> Box:
         """Where the cells lie, known from the fields before the octree."""
+
+    def encode(
+        self, structure: Structure, *, augment: np.random.Generator | None = None
+    ) -> TokenSequence:
+        sequence = super().encode(structure, augment=augment)
+        if augment is None or not self.drop:
+            return sequence
+        masks = (sequence.kinds == 0) & (sequence.labels == self.vocabulary.id(level_name(1)))
+        gone = masks & (augment.random(len(sequence)) < augment.random() * self.drop)
+        return without(sequence, gone)
 
     def words(
         self,
