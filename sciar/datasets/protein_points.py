@@ -15,31 +15,10 @@ from sciar.errors import RecordError, UsageError
 from sciar.records import Molecule, Record
 
 SELECTIONS = ("calpha", "heavy")
-RESIDUES = tuple(
-    [
-        "ALA",
-        "ARG",
-        "ASN",
-        "ASP",
-        "CYS",
-        "GLN",
-        "GLU",
-        "GLY",
-        "HIS",
-        "ILE",
-        "LEU",
-        "LYS",
-        "MET",
-        "PHE",
-        "PRO",
-        "SER",
-        "THR",
-        "TRP",
-        "TYR",
-        "VAL",
-        "UNK",
-    ]
-)
+RESIDUES = (
+    "ALA", "ARG", "ASN", "ASP", "CYS", "GLN", "GLU", "GLY", "HIS", "ILE", "LEU", "LYS", "MET", "PHE",
+    "PRO", "SER", "THR", "TRP", "TYR", "VAL", "UNK",
+)  # fmt: skip
 """Labels of C-alpha atoms; what is no standard residue is UNK."""
 
 HEAVY = ("C", "N", "O", "S", "P", "Se")
