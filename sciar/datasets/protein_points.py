@@ -16,8 +16,8 @@ from sciar.records import Molecule, Record
 
 SELECTIONS = ("calpha", "heavy")
 RESIDUES = (
-    "ALA", "ARG", "ASN", "ASP", "CYS", "GLN", "GLU", "GLY", "HIS", "ILE", "LEU", "LYS", "MET", "PHE",
-    "PRO", "SER", "THR", "TRP", "TYR", "VAL", "UNK",
+    "ALA", "ARG", "ASN", "ASP", "CYS", "GLN", "GLU", "GLY", "HIS", "ILE", "LEU", "LYS", "MET",
+    "PHE", "PRO", "SER", "THR", "TRP", "TYR", "VAL", "UNK",
 )  # fmt: skip
 """Labels of C-alpha atoms; what is no standard residue is UNK."""
 

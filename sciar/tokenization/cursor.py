@@ -163,8 +163,9 @@ class Cursor:
 
     def group(self) -> list[SlotSpec]:
         """What may be announced at once of the next words; at most one where nothing is known."""
-        known = isinstance(self._grammar, PlacedGrammar) and self._open_word
-        return self._grammar.group() if known else [SlotSpec()]  # type: ignore[union-attr]
+        if isinstance(self._grammar, PlacedGrammar) and self._open_word:
+            return self._grammar.group()
+        return [SlotSpec()]
 
     def push_token(self, token: int) -> None:
         """Append a sampled token, then everything that it forces."""
@@ -288,8 +289,8 @@ class Cursor:
                 self._end_words()
                 return False
         if self.layout.axes:
-            placed = isinstance(self._grammar, PlacedGrammar)
-            spec = self._grammar.coming() if placed else SlotSpec()
+            grammar = self._grammar
+            spec = grammar.coming() if isinstance(grammar, PlacedGrammar) else SlotSpec()
             self.writer.word(spec, segment.weight)
             self._open_word = True
         return True
