@@ -18,7 +18,7 @@ from sciar.nn.decoder import Decoder, DecoderConfig
 from sciar.nn.embedding import InputEmbedding
 from sciar.nn.geometry import to_global, to_local
 from sciar.nn.inputs import Inputs, Surroundings, inputs_at
-from sciar.nn.questions import feed
+from sciar.nn.questions import at_once, feed
 from sciar.tokenization.packing import Pack
 from sciar.tokenization.vocabulary import SlotKind, Vocabulary
 
@@ -125,7 +125,9 @@ class AutoregressiveModel(nn.Module):
             for slot in vocabulary.slots
         )
 
-    def forward(self, pack: Pack, noisy: Tensor | None = None) -> tuple[Tensor, Inputs]:
+    def forward(
+        self, pack: Pack, noisy: Tensor | None = None, blind: Tensor | None = None
+    ) -> tuple[Tensor, Inputs]:
         """Hidden state of every fed position of a pack, and what each was told.
 
         Without questions the fed positions are those of the pack; else see
@@ -134,13 +136,20 @@ class AutoregressiveModel(nn.Module):
         Args:
             pack: T tokens.
             noisy: (T, W) values to feed in place of the pack's own, or ``None``.
+            blind: (B,) sequences whose private questions are put many at once, see
+                :func:`sciar.nn.questions.at_once`.
         """
         fed = feed(pack, self.config.questions, self.config.private)
+        if blind is not None:
+            fed = at_once(pack, fed, blind)
         store = pack if noisy is None else self.moved(pack, noisy)
         asks = fed.asks if self.config.questions else None
         inputs = inputs_at(store, fed.at, fed.has_next, asks)
+        if fed.begins is not None:
+            anchor = torch.where(fed.asks, pack.anchors[fed.begins], inputs.next.anchor)
+            inputs = replace(inputs, next=replace(inputs.next, anchor=anchor))
         private = fed.asks if self.config.questions and self.config.private else None
-        memory = PackedMemory.build(fed.lengths, pack.contexts, private=private)
+        memory = PackedMemory.build(fed.lengths, pack.contexts, private=private, floors=fed.floors)
         return self.decode(inputs, fed.index, [memory] * len(self.decoder.layers)), inputs
 
     def moved(self, pack: Pack, values: Tensor) -> Pack:

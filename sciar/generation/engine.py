@@ -14,8 +14,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
+from sciar.errors import UsageError
 from sciar.generation.cache import KVCache, PrefillMemory, StepMemory, StepPlan
 from sciar.generation.settings import GenerationSettings
 from sciar.generation.store import RowStore
@@ -55,6 +57,10 @@ class Drawn:
     logp: float
 
 
+Entry = tuple[int, bool, bool]
+"""A position to feed, whether it is a question, and whether the position after it is announced."""
+
+
 @dataclass(eq=False)
 class _Row:
     """A sequence in the making.
@@ -63,6 +69,7 @@ class _Row:
         fed: positions whose content has been fed.
         asked: position that was asked about last, -1: none.
         length: positions in the cache.
+        group: words that are asked about at once.
     """
 
     job: Job
@@ -70,12 +77,14 @@ class _Row:
     fed: int = 0
     asked: int = -1
     length: int = 0
+    group: int = 1
     logp: float = 0.0
 
-    def feed(self, questions: bool, private: bool) -> list[tuple[int, bool, bool]]:
-        """What is to be fed now: (position, whether it is a question, whether the next is told).
+    def feed(self, questions: bool, private: bool, group: int) -> list[Entry]:
+        """What is to be fed now.
 
-        Questions stand where training puts them. Private ones that are answered leave no trace.
+        Questions stand where training puts them, and ``group`` of them about what comes next.
+        Private ones that are answered leave no trace.
         """
         writer, known = self.cursor.writer, self.cursor.known
         kinds, weights, written = writer.kinds, writer.weights, len(writer.ids)
@@ -83,16 +92,16 @@ class _Row:
         def asks(p: int) -> bool:
             return questions and p < written and kinds[p] == 0 and weights[p] > 0
 
-        entries: list[tuple[int, bool, bool]] = []
+        entries: list[Entry] = []
         for p in range(self.fed, known):
             if asks(p) and p != self.asked and not private:
                 entries.append((p, True, True))
             entries.append((p, False, p + 1 < written and not asks(p + 1)))
         if questions and isinstance(self.cursor.expect(), Choice):
-            entries.append((known, True, True))
+            entries += [(known + k, True, True) for k in range(group)]
             self.asked = known
-        self.fed = known
-        self.length += len(entries) - (private and entries[-1][1])
+        self.fed, self.group = known, group
+        self.length += len(entries) - (group if private and entries[-1][1] else 0)
         return entries
 
 
@@ -103,15 +112,21 @@ class Engine:
         model: in evaluation mode.
         tokenizer: the one that the model was trained with.
         settings: how to sample.
+
+    Raises:
+        UsageError: words are to be drawn at once, but the network has no private questions.
     """
 
     def __init__(
         self, model: AutoregressiveModel, tokenizer: LayoutTokenizer, settings: GenerationSettings
     ) -> None:
+        if settings.at_once and not model.config.private:
+            raise UsageError("only a network with private questions can draw words at once")
         self.model, self.tokenizer, self.settings = model, tokenizer, settings
         self.device = next(model.parameters()).device
         self.rows: list[_Row] = []
-        self.hidden = torch.zeros(0, model.config.decoder.hidden, device=self.device)
+        # States that the next words of each row are drawn from: (rows, words at once, width).
+        self.hidden = torch.zeros(0, 1, model.config.decoder.hidden, device=self.device)
         self.after: Surroundings | None = None
         self.cache: KVCache | None = None
         self.store: RowStore | None = None
@@ -182,10 +197,13 @@ class Engine:
         contexts = torch.tensor([new[i].cursor.context for i in unique], device=self.device)
         inside = torch.cat([torch.arange(int(n), device=self.device) for n in lengths])
         owner = torch.tensor([places[i] for i in unique], device=self.device)
-        memories = [
-            PrefillMemory(PackedMemory.build(lengths, contexts)) for _ in self.model.decoder.layers
-        ]
-        inputs = self._inputs([entries[i] for i in unique], owner.repeat_interleave(lengths))
+        own = [entries[i] for i in unique]
+        private = None
+        if self.settings.at_once:
+            private = torch.tensor([e[1] for part in own for e in part], device=self.device)
+        packed = PackedMemory.build(lengths, contexts, private=private)
+        memories = [PrefillMemory(packed) for _ in self.model.decoder.layers]
+        inputs = self._inputs(own, owner.repeat_interleave(lengths))
         hidden = self.model.decode(inputs, inside, memories)
         ends = lengths.cumsum(0)
         # Each row copies what its leader computed.
@@ -198,23 +216,36 @@ class Engine:
             cache.keys[layer][rows, :, inside[take]] = memory.keys[take]
             cache.values[layer][rows, :, inside[take]] = memory.values[take]
         last = ends[source] - 1
-        self._remember(first, hidden[last], _pick(inputs.next, last))
+        self._remember(first, self._states(hidden, last, new), _pick(inputs.next, last))
 
-    def _entries(
-        self, rows: Sequence[_Row], since: Sequence[int], first: int
-    ) -> list[list[tuple[int, bool, bool]]]:
+    def _entries(self, rows: Sequence[_Row], since: Sequence[int], first: int) -> list[list[Entry]]:
         """What each row feeds now; the store holds all of it."""
-        config = self.model.config
-        entries = [row.feed(config.questions, config.private) for row in rows]
-        self._ensure(max(max(len(r.cursor), r.length) for r in rows) + 2)
-        assert self.store is not None
-        self.store.append(range(first, first + len(rows)), [r.cursor for r in rows], since)
+        config, at_once = self.model.config, self.settings.at_once
+        groups = [row.cursor.group() if at_once else [] for row in rows]
+        entries = [
+            row.feed(config.questions, config.private, max(1, len(group)))
+            for row, group in zip(rows, groups, strict=True)
+        ]
+        self._ensure(max(max(len(r.cursor), r.length) + r.group for r in rows))
+        store = self.store
+        assert store is not None
+        store.append(range(first, first + len(rows)), [r.cursor for r in rows], since)
         if config.questions and not self.tokenizer.layout.axes:
             # A word without a place is asked about before it is written down.
-            self.store.blank([(first + i, len(row.cursor)) for i, row in enumerate(rows)])
+            store.blank([(first + i, len(row.cursor)) for i, row in enumerate(rows)])
+        for i, (row, group) in enumerate(zip(rows, groups, strict=True)):
+            if len(group) > 1:
+                labels = self.model.vocabulary.ids(spec.label for spec in group)
+                store.announce(first + i, row.fed, group, labels.tolist())
         return entries
 
-    def _inputs(self, entries: Sequence[list[tuple[int, bool, bool]]], owner: Tensor) -> Inputs:
+    def _states(self, hidden: Tensor, last: Tensor, rows: Sequence[_Row]) -> Tensor:
+        """(B, G, hidden) states of the last entries of each row, first those of its group."""
+        groups = torch.tensor([row.group for row in rows], device=self.device)
+        ahead = torch.arange(int(groups.max()), device=self.device)
+        return hidden[torch.minimum(last[:, None] - groups[:, None] + 1 + ahead, last[:, None])]
+
+    def _inputs(self, entries: Sequence[list[Entry]], owner: Tensor) -> Inputs:
         """Inputs of the entries of several rows, whose places in the store are ``owner``."""
         assert self.store is not None
         flat = torch.tensor([e for own in entries for e in own], device=self.device)
@@ -224,12 +255,14 @@ class Engine:
 
     def _remember(self, first: int, hidden: Tensor, after: Surroundings) -> None:
         """Keep the last state of the rows from ``first`` on."""
-        self.hidden = torch.cat([self.hidden[:first], hidden])
+        most = max(self.hidden.shape[1], hidden.shape[1])
+        kept, new = (F.pad(x, (0, 0, 0, most - x.shape[1])) for x in (self.hidden[:first], hidden))
+        self.hidden = torch.cat([kept, new])
         if first == 0 or self.after is None:
             self.after = after
         else:
-            kept = _pick(self.after, torch.arange(first, device=self.device))
-            joined = {k: torch.cat([getattr(kept, k), v]) for k, v in vars(after).items()}
+            before = _pick(self.after, torch.arange(first, device=self.device))
+            joined = {k: torch.cat([getattr(before, k), v]) for k, v in vars(after).items()}
             self.after = Surroundings(**joined)
 
     # -- sampling --------------------------------------------------------------------------------
@@ -250,19 +283,25 @@ class Engine:
                 choices.append((i, expected.mask))
             elif isinstance(expected, SlotQuery):
                 slots.setdefault(expected.kind, []).append(i)
-        if choices:
-            self._sample_words(choices)
+        turn = 0
+        while choices:
+            self._sample_words(choices, turn)
+            turn += 1
+            # Words that were asked about at once: each is drawn under what those before it allow.
+            again = [i for i, _ in choices if self.rows[i].group > turn]
+            asked = [(i, self.rows[i].cursor.expect()) for i in again]
+            choices = [(i, e.mask) for i, e in asked if isinstance(e, Choice)]
         for kind in sorted(slots):
             self._sample_slots(kind, slots[kind])
 
-    def _sample_words(self, choices: list[tuple[int, np.ndarray]]) -> None:
+    def _sample_words(self, choices: list[tuple[int, np.ndarray]], turn: int) -> None:
         at = torch.tensor([i for i, _ in choices], device=self.device)
         rows = [self.rows[i] for i, _ in choices]
         allowed = torch.from_numpy(np.stack([mask for _, mask in choices])).to(self.device)
         u = uniform(self._keys(rows), 1)[:, 0]
         settings = self.settings
         tokens, logp = self.model.words.sample(
-            self.hidden[at], allowed, u, settings.temperature, settings.top_p
+            self.hidden[at, turn], allowed, u, settings.temperature, settings.top_p
         )
         for row, token, value in zip(rows, tokens.tolist(), logp.tolist(), strict=True):
             row.logp += value
@@ -272,7 +311,7 @@ class Engine:
         assert self.after is not None
         at = torch.tensor(indices, device=self.device)
         rows = [self.rows[i] for i in indices]
-        after, hidden = _pick(self.after, at), self.hidden[at]
+        after, hidden = _pick(self.after, at), self.hidden[at, 0]
         keys = self._keys(rows)
         payload = self.model.sample_payload(kind, hidden, after, keys, self.settings.payload)
         if self.settings.score:
@@ -333,6 +372,11 @@ class Engine:
         owner = torch.arange(len(rows), device=self.device).repeat_interleave(lengths)
         inside = torch.cat([torch.arange(c, device=self.device) for c in counts])
         position = torch.tensor(begins, device=self.device)[owner] + inside
+        floor = None
+        if self.settings.at_once:
+            told = torch.tensor([row.length for row in rows], device=self.device)[owner]
+            asks = torch.tensor([e[1] for own in entries for e in own], device=self.device)
+            floor = torch.where(asks, told, torch.iinfo(torch.long).max)
         plan = StepPlan(
             row=owner,
             position=position,
@@ -340,13 +384,14 @@ class Engine:
             n=n,
             rows=len(rows),
             longest=max(b + c for b, c in zip(begins, counts, strict=True)),
+            floor=floor,
         )
         inputs = self._inputs(entries, owner)
         used = KVCache(cache.keys[:, : len(rows)], cache.values[:, : len(rows)])
         memories = [StepMemory(used, i, plan) for i in range(len(self.model.decoder.layers))]
         hidden = self.model.decode(inputs, position, memories)
         last = lengths.cumsum(0) - 1
-        self.hidden, self.after = hidden[last], _pick(inputs.next, last)
+        self.hidden, self.after = self._states(hidden, last, rows), _pick(inputs.next, last)
 
 
 def _pick(after: Surroundings, at: Tensor) -> Surroundings:

@@ -23,6 +23,9 @@ class GenerationSettings:
         score: also compute the log-density of the payloads (costs about three more evaluations
             for each number of a payload).
         max_tokens: longest sequence; a sample that grows beyond it fails.
+        at_once: words whose places are known before any of them (a level of an octree) are drawn in
+            one pass, each without seeing the others; for networks with private questions, trained
+            with the same option of their objective.
     """
 
     batch_size: int = 128
@@ -33,6 +36,7 @@ class GenerationSettings:
     retries: int = 0
     score: bool = False
     max_tokens: int = 4096
+    at_once: bool = False
 
     def __post_init__(self) -> None:
         if self.batch_size < 1:

@@ -93,10 +93,12 @@ class PackedMemory:
         contexts: Tensor,
         flex: bool | None = None,
         private: Tensor | None = None,
+        floors: Tensor | None = None,
     ) -> PackedMemory:
         """From (B,) lengths and (B,) bidirectional prefixes.
 
         ``private``: (T,) positions that only they themselves attend to; ``None``: there are none.
+        ``floors``: (T,) place in its sequence from which on a position attends to itself alone.
         """
         batch, longest = len(lengths), int(lengths.max())
         starts = lengths.cumsum(0) - lengths
@@ -111,10 +113,12 @@ class PackedMemory:
             if private is not None:
                 itself = inside[None, :] == inside[:, None]
                 seen = seen & (itself | ~private[rows][:, None, :])
+                if floors is not None:
+                    seen = seen & (itself | (inside < floors[rows][:, :, None]))
             mask = torch.zeros(batch, 1, longest, longest, device=lengths.device)
             mask.masked_fill_(~seen[:, None], float("-inf"))
         use_flex = lengths.is_cuda if flex is None else flex
-        block = flex_mask(lengths, contexts, private) if use_flex else None
+        block = flex_mask(lengths, contexts, private, floors) if use_flex else None
         return cls(rows, flat, mask, block)
 
     def attend(self, q_TND: Tensor, k_TKD: Tensor, v_TKD: Tensor) -> Tensor:
@@ -132,7 +136,12 @@ class PackedMemory:
         return out if self.flat_T is None else out[self.flat_T]
 
 
-def flex_mask(lengths: Tensor, contexts: Tensor, private: Tensor | None = None) -> BlockMask:
+def flex_mask(
+    lengths: Tensor,
+    contexts: Tensor,
+    private: Tensor | None = None,
+    floors: Tensor | None = None,
+) -> BlockMask:
     """FlexAttention block mask: same sequence, and causal or inside the prefix."""
     from torch.nn.attention.flex_attention import create_block_mask
 
@@ -149,7 +158,11 @@ def flex_mask(lengths: Tensor, contexts: Tensor, private: Tensor | None = None) 
         assert private is not None
         return visible(b, h, q, kv) & (~private[kv] | (q == kv))
 
-    rule = visible if private is None else shown
+    def below(b: Tensor, h: Tensor, q: Tensor, kv: Tensor) -> Tensor:
+        assert floors is not None
+        return shown(b, h, q, kv) & ((kv - starts[kv] < floors[q]) | (q == kv))
+
+    rule = visible if private is None else shown if floors is None else below
     return create_block_mask(rule, None, None, total, total, device=lengths.device.type)
 
 

@@ -43,7 +43,7 @@ class NextTokenObjective:
         """
         noisy = self._noisy(model, pack, salt) if self.noise > 0 else None
         source = self._source(model, pack)
-        hidden, inputs = model(pack, noisy)
+        hidden, inputs = model(pack, noisy, self._blind(model, pack, salt))
         weight = torch.where(source >= 0, pack.weights, 0.0)
         return {
             "word": self._words(model, pack, hidden, source, weight),
@@ -54,6 +54,10 @@ class NextTokenObjective:
                 for i, slot in enumerate(model.vocabulary.slots)
             },
         }
+
+    def _blind(self, model: AutoregressiveModel, pack: Pack, salt: int) -> Tensor | None:
+        """(B,) sequences whose questions are put many at once; ``None``: no such."""
+        return None
 
     def _source(self, model: AutoregressiveModel, pack: Pack) -> Tensor:
         """(T,) fed position whose state predicts each position; -1: none does."""

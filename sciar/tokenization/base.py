@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -105,6 +105,20 @@ class LayoutTokenizer(ABC):
     def atom_order(self, structure: Structure) -> list[int]:
         """Anchor of a token -> index of its atom in the structure as it was read."""
         return list(range(len(structure)))
+
+    def arranged(
+        self, structure: Structure, augment: np.random.Generator | None = None
+    ) -> tuple[dict[str, Words | Slots], Sequence[int]]:
+        """Fields, and the :meth:`atom_order` that goes with them.
+
+        By default nothing is augmented, because a tokenizer that turns atoms about must say how.
+        """
+        return dict(self.fields(structure)), self.atom_order(structure)
+
+    def atoms_of(self, structure: Structure, sequence: TokenSequence) -> list[int | None]:
+        """For each token, the index of the atom that it is about, in the structure as read."""
+        order = self.atom_order(structure)
+        return [order[anchor] if anchor >= 0 else None for anchor in sequence.anchors.tolist()]
 
     def check_kind(self, structure: object) -> None:
         """Refuse a structure of a kind that the tokenizer does not take.

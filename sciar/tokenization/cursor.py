@@ -68,6 +68,10 @@ class PlacedGrammar(WordGrammar, Protocol):
         """Label, anchor and place of the coming word; nothing where the segment may end."""
         ...
 
+    def group(self) -> list[SlotSpec]:
+        """The coming word, and words after it that may be announced before it is known."""
+        ...
+
 
 @dataclass(frozen=True, eq=False)
 class Request:
@@ -156,6 +160,12 @@ class Cursor:
             self.failure = f"no symbol can follow inside {segment.name}"
             return End(self.failure)
         return Choice(mask)
+
+    def group(self) -> list[SlotSpec]:
+        """What may be announced at once of the next words; at most one where nothing is known."""
+        if isinstance(self._grammar, PlacedGrammar) and self._open_word:
+            return self._grammar.group()
+        return [SlotSpec()]
 
     def push_token(self, token: int) -> None:
         """Append a sampled token, then everything that it forces."""
@@ -279,8 +289,8 @@ class Cursor:
                 self._end_words()
                 return False
         if self.layout.axes:
-            placed = isinstance(self._grammar, PlacedGrammar)
-            spec = self._grammar.coming() if placed else SlotSpec()
+            grammar = self._grammar
+            spec = grammar.coming() if isinstance(grammar, PlacedGrammar) else SlotSpec()
             self.writer.word(spec, segment.weight)
             self._open_word = True
         return True

@@ -115,6 +115,10 @@ class FormulaGrammar:
             return SlotSpec()
         return SlotSpec(label=self.labels[self.current], anchor=self.pairs - 1)
 
+    def group(self) -> list[SlotSpec]:
+        """One word at a time."""
+        return [self.coming()]
+
     def allowed(self) -> tuple[np.ndarray, bool]:
         """Allowed tokens, and whether the formula may end."""
         mask = np.zeros(len(self.vocabulary), dtype=bool)

@@ -155,6 +155,10 @@ class Layout:
         count = self.references if references is None else references
         return replace(self, segments=segments, references=count)
 
+    def with_segments(self, segments: tuple[Segment, ...]) -> Layout:
+        """The same layout with other segments."""
+        return replace(self, segments=segments)
+
     def assemble(
         self, vocabulary: Vocabulary, fields: Fields, stop: int | None = None
     ) -> TokenSequence:

@@ -38,6 +38,7 @@ class OctreeCrystalTokenizer(OctreeTokenizer):
         levels: halvings of each cell vector.
         cell: ``niggli`` reduces every cell first; ``as-given`` keeps the cell of the data.
         labels: elements; by default all.
+        drop: see :class:`~sciar.tokenization.octree_tokenizer.OctreeTokenizer`.
         vocabulary: stored vocabulary of a trained model.
     """
 
@@ -51,6 +52,7 @@ class OctreeCrystalTokenizer(OctreeTokenizer):
         levels: int = 4,
         cell: str = "niggli",
         labels: Sequence[str] | None = None,
+        drop: float = 0.0,
         vocabulary: Vocabulary | None = None,
     ) -> None:
         if cell not in CELLS:
@@ -60,7 +62,14 @@ class OctreeCrystalTokenizer(OctreeTokenizer):
         self.cell = cell
         names = sorted(labels or SYMBOLS, key=canonical_key)
         super().__init__(
-            f"crystal-octree-{task}", task, names, max_atoms, levels, vocabulary, lattice=True
+            f"crystal-octree-{task}",
+            task,
+            names,
+            max_atoms,
+            levels,
+            vocabulary,
+            lattice=True,
+            drop=drop,
         )
 
     def config(self) -> dict[str, Any]:
@@ -70,22 +79,25 @@ class OctreeCrystalTokenizer(OctreeTokenizer):
             "levels": self.depth,
             "cell": self.cell,
             "labels": list(self.labels),
+            **self.dropping(),
         }
 
-    def fields(
-        self, structure: Structure, augment: np.random.Generator | None = None
-    ) -> dict[str, Words | Slots]:
+    def encoded(
+        self, structure: Structure, augment: np.random.Generator | None
+    ) -> tuple[dict[str, Words | Slots], np.ndarray]:
         """Crystal -> formula, lattice, octree, offsets; ``augment`` picks the origin at random."""
         self.check_kind(structure)
         assert isinstance(structure, Crystal)
         lattice, frac = structure.lattice, structure.frac
+        self.ranks(structure.species)
         if self.cell == "niggli":
             lattice, frac = reduce_cell(lattice, frac)
         order, frac = canonical_order(structure.species, frac, augment)
         ranks = self.ranks([structure.species[i] for i in order])
         cells, offsets = self._cells(frac)
-        sites = self._site_order(ranks, cells, offsets)
-        codes, firsts = morton(cells)[sites], np.ones(len(sites), dtype=bool)
+        codes = morton(cells)
+        sites = np.lexsort((*offsets.T[::-1], ranks, np.arange(len(ranks)) > 0, codes))
+        codes, firsts = codes[sites], np.ones(len(sites), dtype=bool)
         firsts[1:] = codes[1:] != codes[:-1]
         # As payloads are stored: the places of all that follows hang on the lattice.
         parameters = to_parameters(lattice, len(ranks)).astype(np.float32).astype(np.float64)
@@ -93,17 +105,8 @@ class OctreeCrystalTokenizer(OctreeTokenizer):
         matrix = from_parameters(parameters, len(ranks))
         exact = ((cells + offsets) / (1 << self.depth) @ matrix)[sites]
         labels = [self.labels[i] for i in ranks[sites]]
-        return self.words(known, labels, build(codes, self.depth), firsts, exact)
-
-    def atom_order(self, structure: Structure) -> list[int]:
-        self.check_kind(structure)
-        assert isinstance(structure, Crystal)
-        frac = structure.frac
-        if self.cell == "niggli":
-            frac = reduce_cell(structure.lattice, frac)[1]
-        order, frac = canonical_order(structure.species, frac)
-        ranks = self.ranks([structure.species[i] for i in order])
-        return [int(order[i]) for i in self._site_order(ranks, *self._cells(frac))]
+        tree = build(codes, self.depth)
+        return self.words(known, labels, tree, firsts, exact), order[sites]
 
     def structure(self, fields: Mapping[str, Words | Slots]) -> Crystal:
         """Fields -> crystal, with the lattice in the standard orientation (a along x)."""
@@ -123,12 +126,6 @@ class OctreeCrystalTokenizer(OctreeTokenizer):
         slots, formula = fields["lattice"], fields["composition"]
         assert isinstance(slots, Slots) and isinstance(formula, Words)
         return from_parameters(slots.values[0], sum(self.formula.counts(formula).values()))
-
-    @staticmethod
-    def _site_order(ranks: np.ndarray, cells: np.ndarray, offsets: np.ndarray) -> np.ndarray:
-        """(n,) order of the sites along the cells; the origin is the first of its cell."""
-        first = np.arange(len(ranks)) > 0
-        return np.lexsort((*offsets.T[::-1], ranks, first, morton(cells)))
 
     def _cells(self, frac: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """(n, 3) cell of each site, and where in it the site is, from -1/2 to 1/2."""

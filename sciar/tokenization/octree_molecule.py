@@ -35,6 +35,7 @@ class OctreeMoleculeTokenizer(OctreeTokenizer):
             default, which needs fewer nodes.
         mirror: an augmented encoding shows the mirror image every other time.
         labels: what points can be; by default :data:`ELEMENTS`.
+        drop: see :class:`~sciar.tokenization.octree_tokenizer.OctreeTokenizer`.
         vocabulary: stored vocabulary of a trained model.
     """
 
@@ -52,6 +53,7 @@ class OctreeMoleculeTokenizer(OctreeTokenizer):
         frame: str = "given",
         mirror: bool = False,
         labels: Sequence[str] = ELEMENTS,
+        drop: float = 0.0,
         vocabulary: Vocabulary | None = None,
     ) -> None:
         self.grid = octree_grid(
@@ -59,7 +61,13 @@ class OctreeMoleculeTokenizer(OctreeTokenizer):
         )
         self.mirror = mirror
         super().__init__(
-            f"molecule-octree-{task}", task, labels, max_atoms, self.grid.levels, vocabulary
+            f"molecule-octree-{task}",
+            task,
+            labels,
+            max_atoms,
+            self.grid.levels,
+            vocabulary,
+            drop=drop,
         )
 
     def config(self) -> dict[str, Any]:
@@ -71,11 +79,12 @@ class OctreeMoleculeTokenizer(OctreeTokenizer):
             **{name: grid[name] for name in names},
             "mirror": self.mirror,
             "labels": list(self.labels),
+            **self.dropping(),
         }
 
-    def fields(
-        self, structure: Structure, augment: np.random.Generator | None = None
-    ) -> dict[str, Words | Slots]:
+    def encoded(
+        self, structure: Structure, augment: np.random.Generator | None
+    ) -> tuple[dict[str, Words | Slots], np.ndarray]:
         """Molecule -> formula, octree and offsets; ``augment`` moves, turns and mirrors it."""
         self.check_kind(structure)
         assert isinstance(structure, Molecule)
@@ -89,15 +98,8 @@ class OctreeMoleculeTokenizer(OctreeTokenizer):
         first = np.zeros(len(ranks), dtype=bool)
         first[np.cumsum(coded.counts) - coded.counts] = True
         labels = [self.labels[i] for i in coded.labels]
-        return self.words({}, labels, coded.tree, first, coded.placement.exact[coded.order])
-
-    def atom_order(self, structure: Structure) -> list[int]:
-        self.check_kind(structure)
-        assert isinstance(structure, Molecule)
-        if structure.positions is None:
-            raise RecordError("the molecule has no coordinates", field="positions")
-        coded = encode(structure.positions, self.ranks(structure.symbols), self.grid)
-        return [int(i) for i in coded.order]
+        exact = coded.placement.exact[coded.order]
+        return self.words({}, labels, coded.tree, first, exact), coded.order
 
     def structure(self, fields: Mapping[str, Words | Slots]) -> Molecule:
         """Fields -> molecule without bonds, atoms in the order of their cells."""

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from sciar.errors import RecordError, UsageError
-from sciar.records import Record, symbols_of
+from sciar.records import Record, Structure, symbols_of
 from sciar.tokenization.base import LayoutTokenizer
 from sciar.tokenization.composition import parse_composition
 from sciar.tokenization.cursor import Request, WordGrammar
@@ -25,12 +25,15 @@ from sciar.tokenization.formula import Formula, FormulaGrammar, count_names, for
 from sciar.tokenization.layout import Layout, Segment, Slots, SlotSpec, Words
 from sciar.tokenization.octree import Octree
 from sciar.tokenization.octree_walk import (
+    LEAF,
     Box,
     OctreeAlphabet,
     OctreeWalk,
+    level_name,
     octree_names,
     walked,
 )
+from sciar.tokenization.sequence import TokenSequence, without
 from sciar.tokenization.vocabulary import SlotKind, Vocabulary
 
 OFFSET, LATTICE = "<offset>", "<lattice>"
@@ -63,6 +66,12 @@ class OctreeTokenizer(LayoutTokenizer):
         depth: levels above the leaf cells.
         vocabulary: stored vocabulary of a trained model.
         lattice: whether a slot of six numbers says how large the cells are.
+        others: labels of points that no formula names.
+        drop: an augmented encoding leaves out masks just above the cells, each with a probability
+            drawn from 0 to this, so that a network does not rely on them (tree-token dropping).
+
+    Raises:
+        UsageError: an unknown task, or a share that is none.
     """
 
     def __init__(
@@ -74,11 +83,18 @@ class OctreeTokenizer(LayoutTokenizer):
         depth: int,
         vocabulary: Vocabulary | None,
         lattice: bool = False,
+        others: Sequence[str] = (),
+        drop: float = 0.0,
     ) -> None:
         if task not in TASKS:
             raise UsageError(f"task {task!r} is none of {TASKS}")
+        if not 0 <= drop < 1:
+            raise UsageError(f"drop {drop} is no share of the masks")
+        self.drop = drop
         self.task, self.labels, self.max_atoms, self.depth = task, tuple(labels), max_atoms, depth
-        self.vocabulary = vocabulary or octree_vocabulary(self.labels, depth, max_atoms, lattice)
+        self.vocabulary = vocabulary or octree_vocabulary(
+            (*self.labels, *others), depth, max_atoms, lattice
+        )
         self.alphabet = OctreeAlphabet(self.vocabulary, self.labels)
         self.formula = Formula(self.labels, max_atoms)
         cell = Segment("lattice", "slot", slot=LATTICE, unit="ln(angstrom/n^(1/3)), radian")
@@ -103,9 +119,60 @@ class OctreeTokenizer(LayoutTokenizer):
     rooted = False
     """Whether the first point of a formula's first label is the origin."""
 
+    def dropping(self) -> dict[str, Any]:
+        """The option of that name for :meth:`config`; older fingerprints do not know it."""
+        return {"drop": self.drop} if self.drop else {}
+
+    @abstractmethod
+    def encoded(
+        self, structure: Structure, augment: np.random.Generator | None
+    ) -> tuple[dict[str, Words | Slots], np.ndarray]:
+        """All fields, and the (N,) index of each point in the structure, in order of cells.
+
+        Raises:
+            RecordError: the structure holds something that the layout cannot express.
+        """
+
+    def fields(
+        self, structure: Structure, augment: np.random.Generator | None = None
+    ) -> dict[str, Words | Slots]:
+        return self.encoded(structure, augment)[0]
+
+    def arranged(
+        self, structure: Structure, augment: np.random.Generator | None = None
+    ) -> tuple[dict[str, Words | Slots], Sequence[int]]:
+        fields, order = self.encoded(structure, augment)
+        return fields, order.tolist()
+
+    def atom_order(self, structure: Structure) -> list[int]:
+        found: list[int] = self.encoded(structure, None)[1].tolist()
+        return found
+
+    def atoms_of(self, structure: Structure, sequence: TokenSequence) -> list[int | None]:
+        """Anchors of points count those that are left; anchors of nodes are no points."""
+        order, names = self.atom_order(structure), self.vocabulary.names
+        found: list[int | None] = []
+        for number, kind, label, anchor in zip(
+            sequence.ids, sequence.kinds, sequence.labels, sequence.anchors, strict=True
+        ):
+            told = names[label] if label >= 0 else ""
+            what = told if kind else names[number].lstrip("+") if told == LEAF else ""
+            found.append(order[len(order) - anchor] if what in self.formula.rank else None)
+        return found
+
     @abstractmethod
     def box(self, fields: Mapping[str, Words | Slots]) -> Box:
         """Where the cells lie, known from the fields before the octree."""
+
+    def encode(
+        self, structure: Structure, *, augment: np.random.Generator | None = None
+    ) -> TokenSequence:
+        sequence = super().encode(structure, augment=augment)
+        if augment is None or not self.drop:
+            return sequence
+        masks = (sequence.kinds == 0) & (sequence.labels == self.vocabulary.id(level_name(1)))
+        gone = masks & (augment.random(len(sequence)) < augment.random() * self.drop)
+        return without(sequence, gone)
 
     def words(
         self,
@@ -126,14 +193,25 @@ class OctreeTokenizer(LayoutTokenizer):
         """
         formula = self.formula.words(formula_of(labels))
         fields = {"composition": formula, **fields}
-        words = walked(tree, labels, firsts, self.box(fields))
+        words, atoms = self.tree(labels, tree, firsts, exact, self.box(fields))
+        if self.rooted:
+            atoms.values[0] = 0.0
+        return {**fields, "octree": words, "atoms": atoms}
+
+    def tree(
+        self,
+        labels: Sequence[str],
+        tree: Octree,
+        firsts: np.ndarray,
+        exact: np.ndarray,
+        box: Box,
+    ) -> tuple[Words, Slots]:
+        """One octree and the offsets of its points; arguments as in :meth:`words`."""
+        words = walked(tree, labels, firsts, box)
         centres = np.array(words.positions[len(tree.masks) :])
         # As payloads are stored, so that positions are those of generation to the last bit.
         values = (exact - centres).astype(np.float32).astype(np.float64)
-        if self.rooted:
-            values[0] = 0.0
-        atoms = Slots(self._specs(words, centres + values), values)
-        return {**fields, "octree": words, "atoms": atoms}
+        return words, Slots(self._specs(words, centres + values), values)
 
     def points(self, fields: Mapping[str, Words | Slots]) -> tuple[tuple[str, ...], np.ndarray]:
         """Labels and (N, 3) positions; the inverse of :meth:`words`."""

@@ -13,7 +13,7 @@ hold.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -145,6 +145,16 @@ class OctreeWalk:
         place = self._places[min(self._at, len(self._nodes) - 1)]
         anchor = self.spare if self.level else self.points - len(self.cells)
         return SlotSpec(label=self._label, anchor=anchor, place=place)
+
+    def group(self) -> list[SlotSpec]:
+        """The coming word and those after it whose place does not hang on it.
+
+        These are the nodes that are left of a level, and the cells, if each holds one point.
+        """
+        first = self.coming()
+        if not self.level and self.spare:
+            return [first]
+        return [replace(first, place=place) for place in self._places[self._at :]] or [first]
 
     def allowed(self) -> tuple[np.ndarray, bool]:
         """(V,) allowed words, and whether the octree is complete."""

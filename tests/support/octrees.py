@@ -41,7 +41,7 @@ def octree_tokenizer(task: str = "denovo", **options: Any) -> OctreeMoleculeToke
 def octree_config(stream: str, **decoder: Any) -> ModelConfig:
     """Two layers of width 32 that know places."""
     config = tiny_config(**{"axes": 3, "unit": 0.2, "base": 100.0, "ahead": True, **decoder})
-    return replace(config, places=True, max_anchors=11, **STREAMS[stream])
+    return replace(config, places=True, max_anchors=24, **STREAMS[stream])
 
 
 def octree_model(tokenizer: OctreeMoleculeTokenizer, stream: str) -> AutoregressiveModel:

@@ -8,14 +8,16 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from octrees import STREAMS, octree_model, octree_tokenizer
+from octrees import STREAMS, octree_model, octree_tokenizer, random_molecules
 
+from sciar.errors import UsageError
 from sciar.generation.engine import Drawn, Engine, Job
 from sciar.generation.settings import GenerationSettings
 from sciar.heads.base import SamplerSettings
 from sciar.model import AutoregressiveModel
 from sciar.nn.questions import feed
 from sciar.nn.streams import derive, sample_keys, uniform
+from sciar.objectives.masked_next_token import MaskedNextTokenObjective
 from sciar.objectives.next_token import select
 from sciar.tokenization.base import LayoutTokenizer
 from sciar.tokenization.cursor import Choice, End, Request
@@ -136,3 +138,73 @@ def test_private_questions_leave_nothing_in_the_cache(monkeypatch: pytest.Monkey
         longest[stream] = max(lengths)
     assert longest["one-stream"] == longest["private-questions"] == 0
     assert longest["questions"] > 10
+
+
+def test_words_drawn_at_once_are_those_of_the_blind_pass() -> None:
+    """Scores of a level drawn in one pass, against a pass in which no question sees the level."""
+    tokenizer = octree_tokenizer()
+    model = octree_model(tokenizer, "private-questions")
+    compared = 0
+    for drawn in run(model, tokenizer, 40, at_once=True, batch_size=7):
+        names = [tokenizer.vocabulary.names[i] for i in drawn.sequence.ids]
+        if any(name.startswith("+") for name in names):
+            continue  # points that share a cell are drawn one by one
+        batch = pack([drawn.sequence])
+        with torch.no_grad():
+            hidden, _ = model(batch, blind=torch.tensor([True]))
+            logits = model.words(hidden)
+        source = feed(batch, True, True).source.tolist()
+        cursor, total = tokenizer.cursor(drawn.job.request), 0.0
+        while not isinstance(expected := cursor.expect(), End):
+            at = cursor.known
+            if isinstance(expected, Choice):
+                allowed = torch.from_numpy(expected.mask)
+                scores = logits[source[at]].masked_fill(~allowed, float("-inf"))
+                total += float(scores.log_softmax(-1)[batch.ids[at]])
+                cursor.push_token(int(batch.ids[at]))
+            else:
+                cursor.push_value(drawn.sequence.values[at, :3])
+        assert drawn.logp == pytest.approx(total, abs=1e-3)
+        compared += 1
+    assert compared >= 3
+
+
+def test_a_level_costs_one_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    tokenizer = octree_tokenizer()
+    model = octree_model(tokenizer, "private-questions")
+    passes: dict[bool, int] = {}
+    for at_once in (False, True):
+        count: list[int] = []
+        handle = model.decoder.register_forward_hook(lambda *_, count=count: count.append(1))
+        (drawn,) = run(model, tokenizer, 1, at_once=at_once)
+        handle.remove()
+        passes[at_once] = len(count)
+        assert not drawn.failure
+    assert passes[True] < passes[False]
+
+
+def test_counts_hold_when_words_are_drawn_at_once() -> None:
+    tokenizer = octree_tokenizer()
+    model = octree_model(tokenizer, "private-questions")
+    for drawn in run(model, tokenizer, 40, at_once=True, temperature=3.0):
+        made = Counter(tokenizer.decode(drawn.sequence).symbols)
+        if drawn.job.index % 4 == 1:
+            assert made == {"C": 2, "H": 4, "O": 1}
+        if drawn.job.index % 4 == 2:
+            assert made.total() == 5
+
+
+def test_only_private_questions_are_put_at_once() -> None:
+    tokenizer = octree_tokenizer()
+    with pytest.raises(UsageError, match="private questions"):
+        Engine(octree_model(tokenizer, "questions"), tokenizer, GenerationSettings(at_once=True))
+    objective = MaskedNextTokenObjective(at_once=0.5)
+    batch = pack([tokenizer.encode(m) for m in random_molecules(3)])
+    with pytest.raises(UsageError, match="must be private"):
+        objective.losses(octree_model(tokenizer, "questions"), batch, 0)
+    model = octree_model(tokenizer, "private-questions")
+    losses = [
+        MaskedNextTokenObjective(at_once=share).losses(model, batch, 0)["word"][0].detach()
+        for share in (0.0, 1.0)
+    ]
+    assert abs(float(losses[0] - losses[1])) > 1e-4

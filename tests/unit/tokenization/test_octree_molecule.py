@@ -122,6 +122,27 @@ def test_points_in_one_cell_are_all_kept() -> None:
     assert Counter(own.decode(own.encode(pair)).symbols) == {"O": 1, "H": 2}
 
 
+def test_dropped_masks_leave_everything_else_as_it_is() -> None:
+    own, whole = tokenizer(drop=0.9), tokenizer()
+    given, level = molecule(3, 12), own.vocabulary.id("<level-1>")
+    lengths = set()
+    for seed in range(20):
+        thin, full = (t.encode(given, augment=_rng(seed)) for t in (own, whole))
+        lengths.add(len(thin))
+        kept = [(int(i), tuple(p)) for i, p in zip(thin.ids, thin.positions, strict=True)]
+        every = [(int(i), tuple(p)) for i, p in zip(full.ids, full.positions, strict=True)]
+        assert [x for x in every if x in kept] == kept
+        missing = [i for i, x in enumerate(every) if x not in kept]
+        assert all(full.labels[i] == level and full.kinds[i] == 0 for i in missing)
+        for slot in np.flatnonzero(thin.kinds):
+            near = thin.references[slot]
+            assert (thin.kinds[near[near >= 0]] > 0).all()
+    assert len(lengths) > 5
+    assert len(own.encode(given)) == len(whole.encode(given))
+    with pytest.raises(UsageError, match="no share"):
+        tokenizer(drop=1.5)
+
+
 def test_bad_input_is_named() -> None:
     own = tokenizer()
     with pytest.raises(RecordError, match="'Xe' is not among the 4 kinds"):
@@ -144,3 +165,17 @@ def test_bad_input_is_named() -> None:
 
 def _rng(seed: int) -> np.random.Generator:
     return np.random.default_rng(seed)
+
+
+def test_tokens_know_their_atom() -> None:
+    own, given = tokenizer(), molecule(5, 9)
+    sequence = own.encode(given)
+    atoms = own.atoms_of(given, sequence)
+    slots = [atom for atom, kind in zip(atoms, sequence.kinds, strict=True) if kind]
+    assert sorted(slots) == list(range(9))
+    assert sum(atom is not None for atom in atoms) == 18
+    found = own.decode(sequence)
+    assert [given.symbols[i] for i in slots] == list(found.symbols)
+    # The frame is moved, not turned: the same shift takes every atom to its place.
+    shift = found.positions - given.positions[slots]
+    np.testing.assert_allclose(shift, np.broadcast_to(shift[0], shift.shape), atol=1e-5)
