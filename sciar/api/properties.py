@@ -115,12 +115,15 @@ def _predictions(
         made = [_encoded(tokenizer, record, place, views, seed) for place, record in chunk]
         flat = [s for item in made if not isinstance(item, Prediction) for s in item[1]]
         told = iter(answers(model.network, flat, budget))
-        for (_, record), item in zip(chunk, made, strict=True):
+        for (place, record), item in zip(chunk, made, strict=True):
             if isinstance(item, Prediction):
                 yield item
             else:
                 own = [next(told) for _ in item[1]]
-                yield _prediction(tokenizer, record.id, item[0], own)
+                if tokenizer.about_atoms:
+                    for view, answer in enumerate(own):
+                        _in_order(tokenizer, answer, item[0], _generator(seed, place, view, views))
+                yield _prediction(tokenizer, record.id, own)
 
 
 def _encoded(
@@ -132,25 +135,40 @@ def _encoded(
     try:
         ready = prepared(record, graphs=tokenizer.needs_graph, conformers=True)
         structure = ready.structure
-        generators = [np.random.default_rng((seed, place, view)) for view in range(views)]
-        return ready, [tokenizer.encode(structure, augment=g) for g in generators or [None]]
+        each = [_generator(seed, place, view, views) for view in range(max(views, 1))]
+        return ready, [tokenizer.encode(structure, augment=g) for g in each]
     except RecordError as error:
         located = error.located(source=record.source, record=record.id)
         return Prediction(record.id, FAILED, str(located))
 
 
-def _prediction(
-    tokenizer: PropertyTokenizer, name: str, record: Record, told: Sequence[Answers]
-) -> Prediction:
+def _generator(seed: int, place: int, view: int, views: int) -> np.random.Generator | None:
+    """Of one view; ``None`` for the plain encoding."""
+    return np.random.default_rng((seed, place, view)) if views else None
+
+
+def _in_order(
+    tokenizer: PropertyTokenizer,
+    answer: Answers,
+    record: Record,
+    augment: np.random.Generator | None,
+) -> None:
+    """Turn answers about tokens into answers about the atoms of the record, NaN for the others."""
+    order = np.array(tokenizer.answer_order(record.structure, augment), dtype=int)
+    for target in tokenizer.asked:
+        if target.each == "atom":
+            values = answer[target.slot]
+            every = np.full((len(record.structure), values.shape[1]), np.nan)
+            every[order] = values
+            answer[target.slot] = every
+
+
+def _prediction(tokenizer: PropertyTokenizer, name: str, told: Sequence[Answers]) -> Prediction:
     found = Prediction(name, OK, views=len(told))
     for target in tokenizer.asked:
         stack = np.stack([answer[target.slot] for answer in told])  # (views, n, A)
         columns = _columns(target, stack)
-        if target.each == "atom":
-            order = tokenizer.base.atom_order(record.structure)
-            size = len(record.structure)
-            columns = {k: _spread_out(v, order, size) for k, v in columns.items()}
-        else:
+        if target.each == "structure":
             columns = {k: v[0] for k, v in columns.items()}
         found.values[target.name] = columns.pop("value")
         if "spread" in columns:
@@ -167,23 +185,19 @@ def _columns(target: Target, stack: np.ndarray) -> dict[str, Any]:
     mean = stack.mean(0)
     several = len(stack) > 1
     if not target.classes:
-        columns = {
-            "value": mean[:, 0].tolist(),
-            "sd": np.sqrt((stack[..., 1] ** 2).mean(0)).tolist(),
-        }
-        return columns | ({"spread": stack[..., 0].std(0, ddof=1).tolist()} if several else {})
+        columns = {"value": mean[:, 0], "sd": np.sqrt((stack[..., 1] ** 2).mean(0))}
+        columns |= {"spread": stack[..., 0].std(0, ddof=1)} if several else {}
+        return {name: _known(column) for name, column in columns.items()}
     best = mean.argmax(1)
-    columns = {"value": [target.classes[i] for i in best]}
-    columns |= {label: mean[:, i].tolist() for i, label in enumerate(target.classes)}
+    known = ~np.isnan(mean[:, 0])
+    named = [target.classes[i] if k else None for i, k in zip(best, known, strict=True)]
+    found: dict[str, Any] = {"value": named}
+    found |= {label: _known(mean[:, i]) for i, label in enumerate(target.classes)}
     if several:
         own = np.take_along_axis(stack, best[None, :, None], axis=2)[..., 0]
-        columns["spread"] = own.std(0, ddof=1).tolist()
-    return columns
-
-
-def _spread_out(values: Sequence[Any], order: Sequence[int], size: int) -> list[Any]:
-    """Values of the tokens as values of the atoms of the record."""
-    found: list[Any] = [None] * size
-    for value, atom in zip(values, order, strict=True):
-        found[atom] = value
+        found["spread"] = _known(own.std(0, ddof=1))
     return found
+
+
+def _known(values: np.ndarray) -> list[float | None]:
+    return [None if np.isnan(v) else float(v) for v in values]

@@ -53,8 +53,8 @@ class PropertyTokenizer(LayoutTokenizer):
             raise UsageError(f"{base['class_path']} has several layouts; give one of its parts")
         self.max_atoms, self.needs_graph = self.base.max_atoms, self.base.needs_graph
         self.makes = self.base.makes
-        about_atoms = any(target.each == "atom" for target in self.asked)
-        if about_atoms and not self.base.atom_segment:
+        self.about_atoms = any(target.each == "atom" for target in self.asked)
+        if self.about_atoms and not self.base.atom_segment:
             raise UsageError(f"{base['class_path']} has no slot an atom to ask about")
         self.layout = replace(
             inner,
@@ -63,7 +63,7 @@ class PropertyTokenizer(LayoutTokenizer):
                 *(s if s.constant else replace(s, role="given") for s in inner.segments),
                 *(Segment(t.slot, "slot", slot=t.slot, unit=t.unit) for t in self.asked),
             ),
-            references=max(inner.references, int(about_atoms)),
+            references=max(inner.references, int(self.about_atoms)),
             bidirectional=True,
         )
         self.vocabulary = vocabulary or _extended(self.base.vocabulary, self.asked)
@@ -100,16 +100,28 @@ class PropertyTokenizer(LayoutTokenizer):
     ) -> dict[str, Words | Slots]:
         """Fields of the base, and the answers; what is not known has no weight."""
         bare, labels = _bare(structure)
-        # The base may turn atoms about: labels of atoms follow only the order without augmentation.
-        follows = any(target.each == "atom" for target in self.asked)
-        fields = dict(self.base.fields(bare, None if follows else augment))
+        if self.about_atoms:
+            inner, order = self.base.arranged(bare, augment)
+        else:
+            inner, order = self.base.fields(bare, augment), ()
+        fields = dict(inner)
         for target in self.asked:
             values = target.values(labels, len(bare))
             if target.each == "atom":
-                order = self.base.atom_order(bare)
                 values = [values[i] for i in order]
             fields[target.slot] = _answers(target, values)
         return fields
+
+    def answer_order(
+        self, structure: Any, augment: np.random.Generator | None = None
+    ) -> Sequence[int]:
+        """Atom of the structure that each answer about atoms is about.
+
+        Args:
+            structure: what was encoded.
+            augment: in the state in which :meth:`encode` was given it.
+        """
+        return self.base.arranged(_bare(structure)[0], augment)[1]
 
     def encode(
         self, structure: Any, *, augment: np.random.Generator | None = None

@@ -12,6 +12,7 @@ import pytest
 from property_models import MOLECULES, crystal_properties, labelled_crystals, property_folder
 
 import sciar
+from sciar.api.model import Model
 from sciar.cli import main
 from sciar.datasets.writers import write
 from sciar.folder import save_folder
@@ -148,3 +149,21 @@ def test_predictions_are_scored_against_labels(
         "--reference",
     ):
         assert part in told
+
+
+def test_views_of_atoms_come_back_in_order() -> None:
+    """Each augmented octree orders its atoms in another way; averages are over the same atom."""
+    base = {
+        "class_path": "sciar.tokenization.octree_molecule.OctreeMoleculeTokenizer",
+        "init_args": {"max_atoms": 30, "preset": "drug", "rotation": 1.0},
+    }
+    tokenizer = PropertyTokenizer(base, [{"name": "q", "each": "atom"}])
+    content = property_folder(tokenizer, axes=3)
+    rng = np.random.default_rng(0)
+    molecule = Molecule(tuple("CNOCFC"), rng.normal(size=(6, 3)) * 2)
+    turned = Molecule(molecule.symbols[::-1], molecule.positions[::-1])  # type: ignore[index]
+    one, two = (
+        next(Model(content).predict([Record("m", m)], views=4, seed=1)) for m in (molecule, turned)
+    )
+    np.testing.assert_allclose(one.values["q"], two.values["q"][::-1], rtol=1e-3, atol=1e-4)
+    assert len(one.spread["q"]) == 6 and max(one.spread["q"]) > 0

@@ -56,11 +56,13 @@ def crystal_properties(
     return tokenizer
 
 
-def property_model(tokenizer: PropertyTokenizer, shake: float = 0.1) -> AutoregressiveModel:
+def property_model(
+    tokenizer: PropertyTokenizer, shake: float = 0.1, **decoder: Any
+) -> AutoregressiveModel:
     """An untrained model that says different things of different structures."""
-    return tiny_model(tokenizer, tiny_config(), shake=shake)
+    return tiny_model(tokenizer, tiny_config(**decoder), shake=shake)
 
 
-def property_folder(tokenizer: PropertyTokenizer, name: str = "properties") -> ModelFolder:
+def property_folder(tokenizer: PropertyTokenizer, **decoder: Any) -> ModelFolder:
     """Likewise, as a folder holds it."""
-    return ModelFolder(name, property_model(tokenizer), tokenizer, {}, {}, "")
+    return ModelFolder("properties", property_model(tokenizer, **decoder), tokenizer, {}, {}, "")

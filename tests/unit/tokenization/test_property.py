@@ -269,6 +269,12 @@ def test_octrees_can_be_asked_too(base: dict[str, Any]) -> None:
         element = [tokenizer.vocabulary.names[i] for i in sequence.labels[about]]
         told = sequence.payload(kind, 1)[:, 0]
         assert [NUMBER[e] for e in element] == told.tolist()
+        turned = tokenizer.encode(subject, augment=np.random.default_rng(3))
+        about = turned.references[turned.kinds == kind, 0]
+        element = [tokenizer.vocabulary.names[i] for i in turned.labels[about]]
+        assert [NUMBER[e] for e in element] == turned.payload(kind, 1)[:, 0].tolist()
+        order = tokenizer.answer_order(structure, np.random.default_rng(3))
+        assert [symbols_of(structure)[i] for i in order] == element
         decoded = tokenizer.decode(sequence)
         order = tokenizer.base.atom_order(structure)
         assert symbols_of(decoded) == tuple(symbols_of(structure)[i] for i in order)
