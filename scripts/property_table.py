@@ -190,7 +190,7 @@ def main(arguments: Sequence[str] | None = None) -> list[dict[str, Any]]:
     if not options.init:
         options.methods = [m for m in options.methods if m != "pretrained"]
     if "ridge" in options.methods and find_spec("sklearn") is None:
-        parser.error("the ridge baseline needs scikit-learn: pip install scikit-learn")
+        parser.error("the ridge baseline needs scikit-learn: pip install 'sciar[baselines]'")
     found: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as work:
         for name in options.sets:
