@@ -40,7 +40,9 @@ def ridge(parts: Parts, columns: Sequence[str]) -> np.ndarray:
     try:
         from sklearn.linear_model import Ridge
     except ImportError as error:
-        raise UsageError("the baseline needs scikit-learn: pip install 'sciar[baselines]'") from error
+        raise UsageError(
+            "the baseline needs scikit-learn: pip install 'sciar[baselines]'"
+        ) from error
     x = {part: fingerprints(records) for part, records in parts.items()}
     y = {part: labels(records, columns) for part, records in parts.items()}
     found = np.full((len(x["test"]), len(columns)), np.nan)

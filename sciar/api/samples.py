@@ -38,6 +38,7 @@ class Sample:
         rank: place among the samples of its input by log-likelihood, from 1; ``None`` if nobody
             ranked it, or there is no structure.
         chosen: whether the ranking chose it; ``None`` if there was no ranking.
+        earlier: why the attempts before the last one failed, in order (only with ``retries``).
     """
 
     id: str
@@ -52,6 +53,7 @@ class Sample:
     rejected: Structure | None = None
     rank: int | None = None
     chosen: bool | None = None
+    earlier: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -131,6 +133,7 @@ class Sample:
             "seed": self.seed,
             "logp": self.logp,
             "attempts": self.attempts,
+            "earlier": "; ".join(self.earlier),
         }
         # A number, because text formats know no truth values.
         return (
