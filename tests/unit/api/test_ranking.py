@@ -13,6 +13,8 @@ from tiny_models import crystal_tokenizer, tiny_config, tiny_model
 from sciar.api.ranking import basis_of, ranked
 from sciar.api.samples import FAILED, OK, Sample
 from sciar.errors import UsageError
+from sciar.heads.base import Head
+from sciar.heads.diffusion import DiffusionHead
 from sciar.records import Molecule
 
 LIKELIHOODS = st.lists(
@@ -69,7 +71,8 @@ def test_a_share_outside_its_range_is_refused(keep: float) -> None:
         ranked([], keep)
 
 
-def test_what_has_no_density_is_said_or_refused() -> None:
+def test_what_has_no_density_is_said_or_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(DiffusionHead, "log_prob", Head.log_prob)
     flow = basis_of(tiny_model(crystal_tokenizer()), crystal_tokenizer())
     assert flow.scored == ("<lattice>", "<site>") and not flow.unscored and not flow.words
     diffusion = tiny_config("diffusion")
