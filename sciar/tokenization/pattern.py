@@ -20,6 +20,7 @@ from sciar.tokenization.build import build_tokenizer, entry_of
 from sciar.tokenization.cursor import Request, WordGrammar
 from sciar.tokenization.diffraction import PatternGrid, peaks_of
 from sciar.tokenization.layout import Segment, Slots, SlotSpec, Words
+from sciar.tokenization.sequence import TokenSequence
 from sciar.tokenization.vocabulary import SlotKind, Vocabulary
 
 PXRD = "<pxrd>"
@@ -184,6 +185,13 @@ class PatternTokenizer(LayoutTokenizer):
 
     def atom_order(self, structure: Structure) -> list[int]:
         return self.base.atom_order(_bare(structure))
+
+    def atoms_of(self, structure: Any, sequence: TokenSequence) -> list[int | None]:
+        """As the base says; anchors of a pattern are stretches of it, no atoms."""
+        pattern = sequence.kinds == self.vocabulary.kind(PXRD)
+        anchors = np.where(pattern, -1, sequence.anchors)
+        found = self.base.atoms_of(_bare(structure), replace(sequence, anchors=anchors))
+        return [None if p else atom for p, atom in zip(pattern, found, strict=True)]
 
     def finish(self, structure: Structure, request: Request) -> Structure:
         return self.base.finish(structure, request)

@@ -147,6 +147,17 @@ class PropertyTokenizer(LayoutTokenizer):
         sequence.references[answers] = -1
         sequence.references[answers, 0] = known
 
+    def atom_order(self, structure: Any) -> list[int]:
+        return self.base.atom_order(_bare(structure)[0])
+
+    def atoms_of(self, structure: Any, sequence: TokenSequence) -> list[int | None]:
+        """As the base says; an answer about an atom belongs to what it refers to."""
+        found = self.base.atoms_of(_bare(structure)[0], sequence)
+        about = [self.vocabulary.kind(t.slot) for t in self.asked if t.each == "atom"]
+        for place in np.flatnonzero(np.isin(sequence.kinds, about)):
+            found[place] = found[sequence.references[place, 0]]
+        return found
+
     def structure(self, fields: Mapping[str, Words | Slots]) -> Structure:
         return self.base.structure(fields)
 

@@ -148,6 +148,31 @@ def test_the_pattern_is_given_and_steers_the_samples() -> None:
     assert np.abs(cells[0] - cells[2]).max() > 1e-3
 
 
+@pytest.mark.parametrize(
+    "name", ["crystal.CrystalTokenizer", "octree_crystal.OctreeCrystalTokenizer"]
+)
+def test_tokens_of_a_pattern_are_no_atoms(name: str) -> None:
+    """Any tokenizer of crystals can be guided, octrees too; its tokens still know their atoms."""
+    options = {"max_atoms": 8, "cell": "as-given"}
+    base = {"class_path": f"sciar.tokenization.{name}", "init_args": {**options, "task": "csp"}}
+    made = PatternTokenizer(base, grid=GRID, width=16)
+    made.fit_statistics(random_crystals(20))
+    for crystal in random_crystals(3):
+        sequence = made.encode(crystal)
+        atoms = made.atoms_of(crystal, sequence)
+        pattern = sequence.kinds == made.vocabulary.kind(PXRD)
+        assert pattern.sum() == 4 and sequence.context > np.flatnonzero(pattern)[-1]
+        assert all(atoms[i] is None for i in np.flatnonzero(pattern))
+        assert {a for a in atoms if a is not None} == set(range(len(crystal)))
+        decoded = made.decode(sequence)
+        assert decoded.composition == crystal.composition  # type: ignore[union-attr]
+    request = made.request({"composition": "Na Cl"}, "x")
+    axes = made.layout.axes
+    model = tiny_model(made, tiny_config(axes=axes))
+    (drawn,) = Engine(model, made, GenerationSettings()).run([Job(request, 0)])
+    assert not drawn.failure and made.decode(drawn.sequence).composition == {"Na": 1, "Cl": 1}  # type: ignore[union-attr]
+
+
 def test_records_bring_their_own_pattern() -> None:
     made = tokenizer()
     crystal = cubic(4.0, "Na", "Cl")

@@ -269,6 +269,9 @@ def test_octrees_can_be_asked_too(base: dict[str, Any]) -> None:
         element = [tokenizer.vocabulary.names[i] for i in sequence.labels[about]]
         told = sequence.payload(kind, 1)[:, 0]
         assert [NUMBER[e] for e in element] == told.tolist()
+        atoms = tokenizer.atoms_of(structure, sequence)
+        told_of = [atoms[i] for i in np.flatnonzero(sequence.kinds == kind)]
+        assert told_of == list(tokenizer.atom_order(structure))
         turned = tokenizer.encode(subject, augment=np.random.default_rng(3))
         about = turned.references[turned.kinds == kind, 0]
         element = [tokenizer.vocabulary.names[i] for i in turned.labels[about]]
