@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -96,8 +97,17 @@ def verdict(difference: float, error: float) -> str:
     return "no" if difference + 1.96 * error < -MARGIN else "undecided"
 
 
+def say(line: str) -> None:
+    """Print a line at once, also into a pipe."""
+    print(line, flush=True)
+
+
 def curve(
-    quick: bool, slow: Path | None = None, crystals: int | None = None, rounds: int = 4
+    quick: bool,
+    slow: Path | None = None,
+    crystals: int | None = None,
+    rounds: int = 4,
+    show: Callable[[str], object] = say,
 ) -> list[dict[str, Any]]:
     """The shipped Perov-5 model on validation crystals, for several numbers of evaluations.
 
@@ -108,6 +118,7 @@ def curve(
         crystals: how many; by default the whole validation split.
         rounds: most samples of each crystal. The model's own setting and the slow sampler are
             drawn again until half a point is twice the standard error, or this many times.
+        show: takes one line for each row as soon as it is measured.
     """
     folder = zoo_model("perov5-csp")
     if folder is None:
@@ -123,17 +134,25 @@ def curve(
     own = GenerationSettings.of(content.sampling).payload.steps or 20
     numbers = (2, own) if quick else sorted({*EVALUATIONS, own})
     runs = {n: Run(content, _settings(content, n)) for n in numbers}
-    for run in (*runs.values(), reference):
+    name = f"slow: {'200 DDPM steps' if slow else f'{SLOW} evaluations'}"
+
+    def measure(run: Run) -> None:
+        """One round; its row is shown at once, because the whole table takes long."""
         run.sample(records)
+        row = run.row(name, None) if run is reference else run.row("engine", reference)
+        show(f"  {', '.join(f'{key} {value}' for key, value in row.items() if value is not None)}")
+
+    # The slow sampler comes first, as the others are compared with it.
+    for run in (reference, *runs.values()):
+        measure(run)
     for _ in range(0 if quick else rounds - 1):
         _, error = paired(np.array(runs[own].hits), np.array(reference.hits))
         if 1.96 * error <= MARGIN:
             break
-        runs[own].sample(records)
-        reference.sample(records)
-    name = "200 DDPM steps" if slow else f"{SLOW} evaluations"
+        for run in (reference, runs[own]):
+            measure(run)
     rows = [run.row("engine", reference) for run in runs.values()]
-    return [*rows, reference.row(f"slow: {name}", None)]
+    return [*rows, reference.row(name, None)]
 
 
 def _slow(content: ModelFolder, folder: Path | None) -> Run:

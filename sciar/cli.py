@@ -130,10 +130,14 @@ def _run(words: list[str]) -> int:
 
 
 def _train(words: list[str]) -> int:
+    from lightning.pytorch.utilities.exceptions import SIGTERMException
+
     from sciar.training import main as train
 
     try:
         train(words)
+    except SIGTERMException:  # raised between two batches, after which the checkpoint was written
+        return exits.SIGNAL + signal.SIGTERM
     except SystemExit as stop:
         # Lightning ends an interrupted run itself, after the checkpoint is written.
         if isinstance(stop.__context__, KeyboardInterrupt):

@@ -18,6 +18,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from sciar.datasets.datamodule import StructureData
 from sciar.datasets.files import write_json
@@ -78,7 +79,7 @@ def _recipe(value: str, known: dict[str, Path]) -> str:
 
 
 class ExportModel(L.Callback):
-    """Writes the trained model as a folder when training ends; on Ctrl-C, a checkpoint instead.
+    """Writes the trained model as a folder at the end; on Ctrl-C or SIGTERM a checkpoint instead.
 
     Args:
         folder: where; default ``model`` inside the run's folder.
@@ -99,10 +100,11 @@ class ExportModel(L.Callback):
     def on_exception(
         self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException
     ) -> None:
-        if isinstance(exception, KeyboardInterrupt) and trainer.global_step > 0:
+        stopped = isinstance(exception, KeyboardInterrupt | SIGTERMException)
+        if stopped and trainer.global_step > 0:
             path = Path(trainer.default_root_dir) / "interrupted.ckpt"
             trainer.save_checkpoint(path)
-            print(f"interrupted: checkpoint written to {path}; go on with --ckpt_path {path}")
+            _say(f"interrupted: checkpoint written to {path}; go on with --ckpt_path {path}")
 
     def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         if stage != "fit" or trainer.global_step == 0:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sciar.api.inputs import Collection, Item, usable, with_graph
 from sciar.api.results import Evaluation, Options
 from sciar.errors import UsageError
+
+if TYPE_CHECKING:
+    from rdkit.Chem import Mol
 
 NO_BASELINE = (
     "No baseline stands beside these figures: give the training structures (--train) for template "
@@ -55,7 +59,11 @@ def score_conformers(
     dataset: str | None,
     options: Options,
 ) -> Evaluation:
-    """COV and MAT, and those of RDKit's ETKDG with as many conformers."""
+    """COV and MAT, and those of RDKit's ETKDG with as many conformers.
+
+    Reference records of the same molecule are its conformers: they, and everything that was
+    generated for any of them, are compared as one group, as the protocol of COV and MAT wants.
+    """
     from sciar.evaluation import etkdg_baseline, evaluate_conformers
 
     groups, items, notes = _readable(groups, truth)
@@ -67,20 +75,46 @@ def score_conformers(
             f"{len(bare)} reference molecules have no usable bonds, the first is {bare[0]!r}; give "
             "an SDF file, or leave them out"
         )
-    size = options.k or max((len(group) for group in groups), default=1) or 1
-    padded = [_first(group, size) for group in groups]
-    work = {**options.work, "ids": names}
-    lists = [[reference] for reference in references]
+    mols = [s if not hasattr(s, "to_rdkit") else s.to_rdkit() for s in references]
+    same = same_molecules(mols)
+    if len(same) < len(mols):
+        notes.append(
+            f"The {len(mols):,} reference records are conformers of {len(same):,} molecules: those "
+            "of one molecule are compared together."
+        )
+    lists = [[references[i] for i in places] for places in same]
+    pooled = [[s for i in places for s in groups[i]] for places in same]
+    each = zip(pooled, same, strict=True)
+    size = options.k or max((math.ceil(len(g) / len(p)) for g, p in each), default=1) or 1
+    sizes = [size * len(places) for places in same]
+    padded = [_first(group, count) for group, count in zip(pooled, sizes, strict=True)]
+    work = {**options.work, "ids": [names[places[0]] for places in same]}
     if options.threshold is not None:
         work["threshold"] = options.threshold
     result = evaluate_conformers(padded, lists, **work)
-    mols = [s if not hasattr(s, "to_rdkit") else s.to_rdkit() for s in references]
     run = {name: options.work[name] for name in ("jobs", "timeout", "progress")}
-    baseline = etkdg_baseline(mols, size, options.seed, **run)
-    beside = {f"ETKDG ({size} each)": evaluate_conformers(baseline, lists, **work).summary()}
+    baseline = etkdg_baseline([mols[p[0]] for p in same], sizes, options.seed, **run)
+    name = f"ETKDG ({size} each)" if len(same) == len(mols) else f"ETKDG ({size} a reference)"
+    beside = {name: evaluate_conformers(baseline, lists, **work).summary()}
     return Evaluation(
         "conformer", result.summary(), result.to_dicts(), beside, dataset, size, notes
     )
+
+
+def same_molecules(mols: Sequence[Mol]) -> list[list[int]]:
+    """Places of the conformers of each molecule, by the SMILES of its graph, in order.
+
+    Stereo is that of the coordinates: isomers are no conformers of each other.
+    """
+    from rdkit import Chem
+
+    found: dict[str, list[int]] = {}
+    for place, mol in enumerate(mols):
+        bare = Chem.Mol(mol)
+        if bare.GetNumConformers():
+            Chem.AssignStereochemistryFrom3D(bare)
+        found.setdefault(Chem.MolToSmiles(Chem.RemoveHs(bare)), []).append(place)
+    return list(found.values())
 
 
 def _first(group: Sequence[Any], size: int) -> list[Any]:

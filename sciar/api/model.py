@@ -14,8 +14,8 @@ from sciar.api.samples import FAILED, Sample
 from sciar.datasets.readers import RecordFailure
 from sciar.errors import UsageError
 from sciar.folder import ModelFolder, load_folder, save_folder
-from sciar.generation.engine import Engine, Job
-from sciar.generation.samples import RawSample, judge
+from sciar.generation.engine import Job
+from sciar.generation.samples import RawSample, draw_jobs
 from sciar.generation.settings import GenerationSettings
 from sciar.model import AutoregressiveModel
 from sciar.records import Record
@@ -204,7 +204,8 @@ class Samples(Iterator[Sample]):
                 yield self._refused(prompt, first)
             else:
                 jobs += [Job(prompt.request, first + k) for k in range(self._n)]
-        for raw in self._draw(jobs):
+        network, tokenizer = self._model.network, self._model.tokenizer
+        for raw in draw_jobs(network, tokenizer, jobs, self.settings):
             yield self._sample(raw)
 
     def order(self) -> Iterator[int]:
@@ -212,19 +213,6 @@ class Samples(Iterator[Sample]):
         for place, prompt in enumerate(self._prompts):
             first = place * self._n
             yield from range(first, first + (self._n if prompt.request is not None else 1))
-
-    def _draw(self, jobs: list[Job]) -> Iterator[RawSample]:
-        """Verdicts as they come; what failed is drawn again at the end, up to ``retries`` times."""
-        network, tokenizer = self._model.network, self._model.tokenizer
-        while jobs:
-            again: list[Job] = []
-            for drawn in Engine(network, tokenizer, self.settings).run(jobs):
-                raw, job = judge(tokenizer, drawn), drawn.job
-                if raw.structure is None and job.attempt < self.settings.retries:
-                    again.append(Job(job.request, job.index, job.attempt + 1))
-                else:
-                    yield raw
-            jobs = again
 
     def _refused(self, prompt: Prompt, index: int) -> Sample:
         seed = self.settings.seed
@@ -243,4 +231,5 @@ class Samples(Iterator[Sample]):
             attempts=raw.attempts,
             record=raw.structure,
             rejected=raw.rejected,
+            earlier=raw.earlier,
         )

@@ -35,6 +35,7 @@ class Sample:
             :class:`~sciar.records.Molecule`, ``None`` if it failed.
         rejected: the structure that a check refused, which figures over all samples need; ``None``
             if the sample is ok, or no structure could be made of it.
+        earlier: why the attempts before the last one failed, in order (only with ``retries``).
     """
 
     id: str
@@ -47,6 +48,7 @@ class Sample:
     attempts: int = 0
     record: Structure | None = None
     rejected: Structure | None = None
+    earlier: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -126,6 +128,7 @@ class Sample:
             "seed": self.seed,
             "logp": self.logp,
             "attempts": self.attempts,
+            "earlier": "; ".join(self.earlier),
         }
 
     def properties(self) -> dict[str, Any]:

@@ -22,6 +22,7 @@ class Counts:
         parsed: samples that were structures at all.
         kept: structures that passed every check.
         failures: message -> how many samples failed with it, the most frequent first.
+        redrawn: message -> how many attempts failed with it and were drawn again, likewise.
     """
 
     requested: int
@@ -30,11 +31,13 @@ class Counts:
     parsed: int
     kept: int
     failures: dict[str, int]
+    redrawn: dict[str, int]
 
     @classmethod
     def of(cls, samples: Sequence[Sample], requested: int) -> Counts:
         """Count a run's samples."""
         messages = Counter(s.message for s in samples if not s.ok)
+        redrawn = Counter(message for s in samples for message in s.earlier)
         return cls(
             requested,
             sum(s.attempts > 0 for s in samples),
@@ -42,6 +45,7 @@ class Counts:
             sum(s.parsed for s in samples),
             sum(s.ok for s in samples),
             dict(messages.most_common()),
+            dict(redrawn.most_common()),
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -54,10 +58,12 @@ class Counts:
             f"requested {self.requested:,}, drawn {self.drawn:,} "
             f"(in {self.attempts:,} attempts), parsed {self.parsed:,}, kept {self.kept:,}"
         )
-        reasons = [f"  {count:,} x {message}" for message, count in list(self.failures.items())[:5]]
-        more = len(self.failures) - len(reasons)
-        reasons += [f"  and {more:,} further reasons, see --json"] if more > 0 else []
-        return "\n".join([head, *reasons])
+        again = [f"{reason} (drawn again)" for reason in self.redrawn]
+        reasons = [*self.failures.items(), *zip(again, self.redrawn.values(), strict=True)]
+        shown = [f"  {count:,} x {message}" for message, count in reasons[:5]]
+        more = len(reasons) - len(shown)
+        shown += [f"  and {more:,} further reasons, see --json"] if more > 0 else []
+        return "\n".join([head, *shown])
 
     def table(self) -> Table:
         """As a table of a report."""
@@ -65,4 +71,5 @@ class Counts:
         rows: list[list[object]] = [["requested", self.requested], ["attempts", self.attempts]]
         rows += [[name, Rate(getattr(self, name), self.requested)] for name in names]
         rows += [[f"failed: {message}", count] for message, count in self.failures.items()]
+        rows += [[f"drawn again: {message}", count] for message, count in self.redrawn.items()]
         return Table("Counts", ["what", "how many"], rows[:25])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from sciar.errors import RecordError
 from sciar.generation.engine import Drawn, Engine, Job
@@ -30,6 +30,7 @@ class RawSample:
         message: why it failed.
         logp: log-probability (see :class:`~sciar.generation.engine.Drawn`).
         attempts: how many times it was drawn.
+        earlier: why the attempts before the last one failed, in order.
     """
 
     request: Request
@@ -40,6 +41,7 @@ class RawSample:
     logp: float
     attempts: int
     rejected: Structure | None = None
+    earlier: tuple[str, ...] = ()
 
 
 def draw(
@@ -49,20 +51,33 @@ def draw(
     settings: GenerationSettings,
     first_index: int = 0,
 ) -> Iterator[RawSample]:
-    """One sample for each request, as they finish.
-
-    Failures are drawn again up to ``retries`` times. A request that occurs several times is one
-    object, so that its prompt is prefilled once.
-    """
+    """One sample for each request, as they finish; see :func:`draw_jobs`."""
     jobs = [Job(request, first_index + i) for i, request in enumerate(requests)]
+    yield from draw_jobs(model, tokenizer, jobs, settings)
+
+
+def draw_jobs(
+    model: AutoregressiveModel,
+    tokenizer: LayoutTokenizer,
+    jobs: Sequence[Job],
+    settings: GenerationSettings,
+) -> Iterator[RawSample]:
+    """One sample for each job, as they finish.
+
+    Failures are drawn again at the end, up to ``retries`` times. A request that occurs several
+    times is one object, so that its prompt is prefilled once.
+    """
+    earlier: dict[int, tuple[str, ...]] = {}
     while jobs:
         again: list[Job] = []
         for drawn in Engine(model, tokenizer, settings).run(jobs):
-            sample = judge(tokenizer, drawn)
-            if sample.status == FAILED and drawn.job.attempt < settings.retries:
-                again.append(Job(drawn.job.request, drawn.job.index, drawn.job.attempt + 1))
+            sample, job = judge(tokenizer, drawn), drawn.job
+            before = earlier.pop(job.index, ())
+            if sample.status == FAILED and job.attempt < settings.retries:
+                again.append(Job(job.request, job.index, job.attempt + 1))
+                earlier[job.index] = (*before, sample.message)
             else:
-                yield sample
+                yield replace(sample, earlier=before)
         jobs = again
 
 

@@ -20,8 +20,9 @@ class GenerationSettings:
         payload: sampler of the payload heads.
         seed: together with a sample's index it fixes the sample.
         retries: how often a failed structure is drawn again (each attempt is counted).
-        score: also compute the log-density of the payloads (costs about three more evaluations
-            for each number of a payload).
+        score: also compute the log-density of the payloads, in their standardised numbers and at
+            temperature 1, whatever the sampler (a flow head costs about three more evaluations for
+            each number of a payload; a diffusion head follows its ODE over 100 levels).
         max_tokens: longest sequence; a sample that grows beyond it fails.
         at_once: words whose places are known before any of them (a level of an octree) are drawn in
             one pass, each without seeing the others; for networks with private questions, trained

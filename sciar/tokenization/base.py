@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -27,6 +27,9 @@ class LayoutTokenizer(ABC):
         layout: the segments.
         max_atoms: largest structure that the tokenizer takes.
         makes: kinds of structures that it takes and makes, names in :data:`sciar.records.KINDS`.
+        floors: smallest standard deviation that is fitted, by slot kind and in its unit; 0.001 for
+            those that are not named. What hardly varies in the training data, as the angles of
+            cubic cells, may vary elsewhere, and a loss in units of almost nothing explodes there.
         conditions: names of the constraints that :meth:`request` understands, the one that says
             most about a structure first.
     """
@@ -36,6 +39,7 @@ class LayoutTokenizer(ABC):
     max_atoms: int
     makes: tuple[str, ...] = ()
     conditions: tuple[str, ...] = ()
+    floors: ClassVar[dict[str, float]] = {}
 
     @abstractmethod
     def fields(
@@ -182,7 +186,8 @@ class LayoutTokenizer(ABC):
         for slot in self.vocabulary.slots:
             if slot.geometry != "torus" and slot.name in rows:
                 data = np.concatenate(rows[slot.name])
-                statistics[slot.name] = (data.mean(0), np.maximum(data.std(0), 1e-3))
+                floor = self.floors.get(slot.name, 1e-3)
+                statistics[slot.name] = (data.mean(0), np.maximum(data.std(0), floor))
         self.vocabulary = self.vocabulary.with_statistics(statistics)
 
     def targets(self, segment: Segment, slots: Slots) -> np.ndarray:

@@ -9,7 +9,7 @@ form without stereo; a request with stereo is met by checks, see :meth:`Molecule
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -62,6 +62,8 @@ class MoleculeTokenizer(LayoutTokenizer):
     """
 
     makes = ("molecules",)
+    floors: ClassVar[dict[str, float]] = {ATOM: 0.02}
+    """In angstrom."""
 
     def __init__(
         self,

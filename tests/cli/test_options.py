@@ -48,7 +48,12 @@ def test_conformers_of_one_smiles(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("smiles", "message"),
-    [("[13CH4]", "isotope"), ("C1CC(", "C1CC("), ("C" * 40, "at most 30")],
+    [
+        ("[13CH4]", "isotope"),
+        ("O[Cl+3]([O-])([O-])[O-]", "'[Cl+3]' is not in this model's vocabulary"),
+        ("C1CC(", "C1CC("),
+        ("C" * 40, "at most 30"),
+    ],
 )
 def test_a_smiles_that_cannot_be_expressed(
     smiles: str, message: str, capsys: pytest.CaptureFixture[str]

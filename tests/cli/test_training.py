@@ -114,20 +114,25 @@ def test_no_disk_space_for_the_token_cache(
 @pytest.fixture
 def signals() -> Iterator[None]:
     """Lightning switches Ctrl-C off for the rest of an interrupted program."""
-    before = signal.getsignal(signal.SIGINT)
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     yield
-    signal.signal(signal.SIGINT, before)
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 @pytest.mark.usefixtures("signals")
-def test_ctrl_c_has_its_exit_code(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_has_its_exit_code(
+    number: int,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     def stop(self: Any, *_: Any) -> None:
-        raise KeyboardInterrupt
+        signal.raise_signal(number)
 
     monkeypatch.setattr(AutoregressiveTask, "on_train_batch_end", stop)
-    assert main(words("fit", tmp_path)) == 130
+    assert main(words("fit", tmp_path)) == 128 + number
     assert (tmp_path / "interrupted.ckpt").exists()
     assert "--ckpt_path" in capsys.readouterr().out
 

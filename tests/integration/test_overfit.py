@@ -26,6 +26,7 @@ from sciar.records import Crystal, Molecule, Structure
 from sciar.tokenization.base import LayoutTokenizer
 from sciar.tokenization.compat import UniGenXTokenizer
 from sciar.tokenization.crystal import CrystalTokenizer
+from sciar.tokenization.crystal_chain import ChainedCrystalTokenizer
 from sciar.tokenization.molecule import MoleculeTokenizer
 from sciar.tokenization.octree_crystal import OctreeCrystalTokenizer
 from sciar.tokenization.octree_molecule import OctreeMoleculeTokenizer
@@ -74,6 +75,7 @@ CRYSTALS, MOLECULES = ("sample-crystals",), ("sample-molecules",)
 CASES = {
     "crystal-csp": Case(lambda: CrystalTokenizer("csp"), CRYSTALS),
     "crystal-denovo": Case(lambda: CrystalTokenizer("denovo"), CRYSTALS, 1400, given=False),
+    "crystal-chained": Case(lambda: ChainedCrystalTokenizer("csp"), CRYSTALS),
     "molecule-conformer": Case(lambda: MoleculeTokenizer("conformer"), MOLECULES),
     "molecule-denovo": Case(lambda: MoleculeTokenizer("denovo"), MOLECULES, 1200, given=False),
     "unigenx-material": Case(lambda: UniGenXTokenizer("material"), CRYSTALS, 900, copies=32),

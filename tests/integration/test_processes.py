@@ -80,10 +80,11 @@ def test_a_killed_run_goes_on_from_its_last_checkpoint(tmp_path: Path) -> None:
     assert load_folder(tmp_path / "model").info["steps"] == reached + 3
 
 
-def test_ctrl_c_writes_a_checkpoint_to_go_on_from(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_writes_a_checkpoint_to_go_on_from(number: int, tmp_path: Path) -> None:
     with started(tmp_path) as process:
         wait_for(tmp_path / "checkpoints" / "last.ckpt", process)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         out, _ = process.communicate(timeout=PATIENCE)
     saved = tmp_path / "interrupted.ckpt"
     assert saved.exists(), out[-2000:]
@@ -117,3 +118,22 @@ def test_two_processes_train_the_model_of_one(strategy: str, tmp_path: Path) -> 
     first, second = one_model.state_dict(), two_models.state_dict()
     worst = max(float((first[k] - second[k]).abs().max()) for k in first)
     assert worst < 1e-4
+
+
+def test_a_sharded_run_goes_on_where_it_stopped(tmp_path: Path) -> None:
+    """Two FSDP processes that stop and go on have the weights of one process that did neither."""
+    run_here(tmp_path / "one", "--trainer.callbacks", plain_callbacks())
+    two = ["--trainer.devices", "2", "--trainer.strategy", "fsdp"]
+    stop = "{class_path: train_recipe.StopAfter, init_args: {steps: 4}}"
+    stopping = f"{plain_callbacks()[:-1]}, {stop}]"
+    last = tmp_path / "two" / "checkpoints" / "last.ckpt"
+    for more in ([stopping], [plain_callbacks(), "--ckpt_path", str(last)]):
+        done = subprocess.run(
+            command(tmp_path / "two", *two, "--trainer.callbacks", *more),
+            capture_output=True, text=True, timeout=PATIENCE,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr[-2000:]
+        reached = load_folder(tmp_path / "two" / "model").info["steps"]
+        assert reached == (4 if more == [stopping] else 6)
+    first, second = (load_folder(tmp_path / n / "model").model.state_dict() for n in ("one", "two"))
+    assert max(float((first[k] - second[k]).abs().max()) for k in first) < 1e-4

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 import sciar
+from sciar.api.given import same_molecules
 from sciar.datasets.readers import read_all
 from sciar.datasets.registry import resolve
+from sciar.datasets.writers import write
 from sciar.errors import UsageError
-from sciar.records import Record
+from sciar.records import Molecule, Record
 
 
 def crystals() -> list[Record]:
@@ -72,9 +77,48 @@ def test_conformers_have_etkdg_beside() -> None:
     assert list(found.beside) == ["ETKDG (1 each)"]
 
 
-def test_the_threshold_of_coverage_is_as_given() -> None:
-    from dataclasses import replace
+def conformers(smiles: str, count: int, seed: int) -> list[Record]:
+    from rdkit import Chem
+    from rdkit.Chem import AllChem
 
+    mol = Chem.AddHs(Chem.MolFromSmiles(smiles))
+    AllChem.EmbedMultipleConfs(mol, count, randomSeed=seed)  # type: ignore[attr-defined]
+    found = []
+    for k in range(count):
+        one = Chem.Mol(mol, confId=k)
+        one.GetConformer().SetId(0)
+        found.append(Record(f"{smiles}-{k}", Molecule.from_rdkit(one)))
+    return found
+
+
+def test_conformers_of_one_molecule_are_compared_together(tmp_path: Path) -> None:
+    """From a file: three conformers of a chain, one of a rigid molecule, in any order."""
+    chain, lone = conformers("CCCCO", 3, 0), conformers("c1ccccc1", 1, 0)
+    truth = [chain[0], lone[0], *chain[1:]]
+    write(truth, tmp_path / "truth.sdf")
+    # Everything is made for the first conformer's record; each reference has its own copy.
+    made = [Record(f"{truth[0].id}_{k}", r.structure) for k, r in enumerate(chain)]
+    found = sciar.evaluate(
+        "molecules", [*made, replace(lone[0], id=f"{lone[0].id}_0")], str(tmp_path / "truth.sdf"),
+        task="conformer", bootstrap=0,
+    )  # fmt: skip
+    assert found.summary["molecules"] == 2 and found.summary["reference_conformers"] == 4
+    assert [row["references"] for row in found.rows] == [3, 1]
+    assert found.summary["mat_r_mean"]["mean"] == pytest.approx(0, abs=1e-3)
+    assert found.summary["cov_r_mean"]["mean"] == found.summary["cov_p_mean"]["mean"] == 1.0
+    assert found.k == 1 and list(found.beside) == ["ETKDG (1 a reference)"]
+    assert any("conformers of 2 molecules" in note for note in found.notes)
+
+
+def test_stereoisomers_are_no_conformers_of_each_other() -> None:
+    mols = [
+        conformers(s, 1, 1)[0].structure.to_rdkit()  # type: ignore[union-attr]
+        for s in ("C[C@H](O)F", "C[C@@H](O)F", "C[C@H](O)F", "C/C=C/C", "C/C=C\\C")
+    ]
+    assert same_molecules(mols) == [[0, 2], [1], [3], [4]]
+
+
+def test_the_threshold_of_coverage_is_as_given() -> None:
     record = read_all(resolve("sample-molecules", "test"))[0][0]
     shaken = record.structure.positions + np.random.default_rng(0).normal(  # type: ignore[union-attr]
         0, 0.3, (len(record.structure), 3)

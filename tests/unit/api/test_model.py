@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 from collections import Counter
 from pathlib import Path
@@ -140,6 +142,37 @@ def test_saved_models_make_the_same(tmp_path: Path) -> None:
     if isinstance(a.record, Crystal) and isinstance(b.record, Crystal):
         np.testing.assert_array_equal(a.record.frac, b.record.frac)
     assert again.card == model.card and again.tokenizer.fingerprint == model.tokenizer.fingerprint
+
+
+def test_no_disk_space_for_a_model_leaves_the_old_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = sciar.load("csp")
+    folder = model.save(tmp_path / "copy")
+
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(UsageError, match="No space left on device"):
+        model.save(folder)
+    assert [p.name for p in tmp_path.iterdir()] == ["copy"]  # nothing half-written beside it
+    assert sciar.load(folder).tokenizer.fingerprint == model.tokenizer.fingerprint
+
+
+def test_attempts_that_failed_keep_their_messages(monkeypatch: pytest.MonkeyPatch) -> None:
+    from sciar.commands.counts import Counts
+    from sciar.tokenization.crystal import CrystalTokenizer
+
+    verdicts = iter(["too wide", "too small", "", "", "too wide"])
+    monkeypatch.setattr(CrystalTokenizer, "verify", lambda *_: next(verdicts))
+    (sample,) = sciar.load("csp").generate(composition="Na2 Cl2", retries=5)
+    assert sample.ok and sample.attempts == 3 and sample.earlier == ("too wide", "too small")
+    assert sample.facts()["earlier"] == "too wide; too small"
+    assert sample.to_record().properties["earlier"] == "too wide; too small"
+    counts = Counts.of([sample], 1)
+    assert counts.failures == {} and counts.redrawn == {"too wide": 1, "too small": 1}
+    assert "1 x too wide (drawn again)" in counts.line()
 
 
 def test_unknown_names_list_the_known() -> None:

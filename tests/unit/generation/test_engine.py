@@ -342,6 +342,8 @@ def test_failures_are_drawn_again_and_counted(csp: Any, monkeypatch: Any) -> Non
     assert [samples[i].attempts for i in range(5)] == [2, 1, 1, 3, 1]
     assert [samples[i].status for i in range(5)] == ["ok", "ok", "ok", "failed", "ok"]
     assert samples[3].message == "not good enough" and samples[3].structure is None
+    assert [len(samples[i].earlier) for i in range(5)] == [1, 0, 0, 2, 0]
+    assert set(samples[3].earlier) == {"not good enough"}
 
 
 def test_an_attempt_is_a_new_draw(csp: Any) -> None:

@@ -196,3 +196,47 @@ def test_a_small_error_of_the_noise_is_harmless_unless_the_whole_schedule_is_wal
     found = head.sample(torch.zeros(512, 4), sample_keys(0, torch.arange(512)), settings)
     shift = abs(float(found.mean()) - MEAN)
     assert (shift > 1.0) == whole, shift
+
+
+def exact_density(x: Tensor) -> Tensor:
+    """Of normal data with the noise of the cleanest level of the schedule."""
+    level = float(cosine_alpha_bar()[0])
+    spread = math.sqrt(STD**2 + (1 - level) / level)
+    return torch.distributions.Normal(MEAN, spread).log_prob(x).sum(1)
+
+
+@pytest.mark.parametrize("learned_variance", [True, False])
+def test_density_of_a_gaussian(learned_variance: bool) -> None:
+    x = MEAN + STD * torch.randn(200, 2, generator=torch.Generator().manual_seed(1))
+    head, exact = exact_head(learned_variance), exact_density(x)
+    found = head.log_prob(torch.zeros(200, 4), x)
+    torch.testing.assert_close(found, exact, atol=0.04, rtol=0)
+    fine = head.log_prob(torch.zeros(200, 4), x, steps=300)
+    torch.testing.assert_close(fine, exact, atol=0.02, rtol=0)
+
+
+def test_density_of_an_untrained_head_is_normal_in_the_noisiest_space() -> None:
+    """No noise predicted: y stays, and the density is that of the base, scaled back."""
+    head, x = small_head(), torch.randn(5, 2)
+    alpha = head.alpha_bar[head.alpha_bar / (1 - head.alpha_bar) >= math.exp(2 * -5.1)][-1].sqrt()
+    expected = torch.distributions.Normal(0, 1 / float(alpha)).log_prob(x).sum(1)
+    found = head.log_prob(torch.zeros(5, 4), x)
+    torch.testing.assert_close(found, expected, atol=0.05, rtol=0.01)
+
+
+def test_density_of_a_network_integrates_to_one() -> None:
+    """Any network has a normalised density; one that bends the numbers, in one dimension."""
+    torch.manual_seed(0)
+    head = DiffusionHead(SlotKind("<x>", 1), 4, hidden=16, depth=1)
+    head.net = BentNoise(1, 4, 16, 1, 2)
+    grid = torch.linspace(-6, 8, 1401)[:, None]
+    density = head.log_prob(torch.zeros(len(grid), 4), grid, steps=400).exp()
+    assert float(torch.trapezoid(density, grid[:, 0])) == pytest.approx(1.0, abs=0.02)
+    assert float((density * grid[:, 0]).mean() / density.mean()) == pytest.approx(MEAN, abs=0.3)
+
+
+class BentNoise(ExactNoise):
+    """The exact noise of a Gaussian and a bump, as no closed form has it."""
+
+    def forward(self, x: Tensor, time: Tensor, projected: Tensor) -> Tensor:
+        return super().forward(x, time, projected) + 0.1 * torch.sin(3 * x).repeat(1, 2)

@@ -117,6 +117,20 @@ def test_density_of_a_gaussian() -> None:
     assert float((log_p - exact).mean()) == pytest.approx(0.0, abs=0.05)
 
 
+@pytest.mark.parametrize("geometry", ["euclidean", "torus"])
+def test_any_density_integrates_to_one(geometry: str) -> None:
+    """A field that nobody trained, in one dimension, by the trapezoidal rule."""
+    torch.manual_seed(1)
+    head = FlowHead(SlotKind("<x>", 1, geometry), 4, hidden=16, depth=1)
+    torch.nn.init.normal_(head.net.out.weight, std=0.02 if geometry == "torus" else 0.1)
+    torus = geometry == "torus"
+    grid = torch.linspace(0, 1, 801)[:, None] if torus else torch.linspace(-8, 8, 1601)[:, None]
+    log_p = head.log_prob(torch.zeros(len(grid), 4), grid, steps=100)
+    density, base = log_p.exp(), torch.distributions.Normal(0, 1).log_prob(grid[:, 0]).exp()
+    assert float(torch.trapezoid(density, grid[:, 0])) == pytest.approx(1.0, abs=0.01)
+    assert (density - (1.0 if torus else base)).abs().max() > 0.02  # it is not just the base
+
+
 def test_density_before_training_is_that_of_the_base() -> None:
     torch.manual_seed(0)
     x = torch.randn(20, 3)

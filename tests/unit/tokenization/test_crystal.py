@@ -184,7 +184,7 @@ def test_statistics_are_those_of_the_lattices(crystals: list[Crystal]) -> None:
     rows = np.concatenate([tokenizer.fields(c)["lattice"].values for c in crystals])
     lattice, site = tokenizer.vocabulary.slots
     np.testing.assert_allclose(lattice.mean, rows.mean(0))
-    np.testing.assert_allclose(lattice.std, np.maximum(rows.std(0), 1e-3))
+    np.testing.assert_allclose(lattice.std, np.maximum(rows.std(0), 0.02))
     assert site.std == (1.0, 1.0, 1.0)
     plain = CrystalTokenizer(max_atoms=60)
     plain.fit_statistics(crystals)
@@ -204,3 +204,16 @@ def test_a_special_position_stays_on_one_side_of_the_seam(perovskite: Crystal) -
         near = np.round(sites.values * 2) / 2
         np.testing.assert_allclose(sites.values, near, atol=0.05)
         assert near.min() == 0 and near.max() == 0.5
+
+
+def test_what_hardly_varies_has_no_exploding_loss(crystals: list[Crystal]) -> None:
+    """Fitted on cubic cells only, the angles of a hexagonal one are far away, not at infinity."""
+    tokenizer = CrystalTokenizer()
+    cubic = Crystal(4 * np.eye(3), ("Na", "Cl"), np.array([[0.0] * 3, [0.5] * 3]))
+    tokenizer.fit_statistics([cubic] * 3)
+    hexagonal = np.array([[4.0, 0, 0], [-2.0, 2 * 3**0.5, 0], [0, 0, 6.0]])
+    other = Crystal(hexagonal, ("Na", "Cl"), np.array([[0.0] * 3, [0.5] * 3]))
+    lattice = tokenizer.vocabulary.slots[0]
+    values = tokenizer.fields(other)["lattice"].values[0]
+    far = (values - np.array(lattice.mean)) / np.array(lattice.std)
+    assert 1 < np.abs(far).max() < 50
