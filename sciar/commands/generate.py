@@ -40,6 +40,7 @@ def generate(
     temperature: float | None = None,
     top_p: float | None = None,
     retries: int | None = None,
+    at_once: bool | None = None,
     logp: bool = False,
     raw: bool = False,
     keep: float | None = None,
@@ -77,6 +78,7 @@ def generate(
         temperature: of the symbols; 0 takes the most likely.
         top_p: nucleus of the symbols.
         retries: how often a failed structure is drawn again.
+        at_once: draw symbols whose places are all known in one pass, for models trained for it.
         logp: also compute the log-density of the coordinates.
         raw: also write the structures that a check rejected, each with its status, and draw
             nothing again: what figures over all samples are taken from.
@@ -119,6 +121,7 @@ def generate(
         temperature=temperature,
         top_p=top_p,
         retries=0 if raw else retries,
+        at_once=at_once,
         logp=logp or keep is not None,
     )
     if out:

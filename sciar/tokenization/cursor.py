@@ -134,6 +134,8 @@ class Cursor:
         self.failure = ""
         self.context = 0
         self._grammar: WordGrammar | None = None
+        # The same, where it announces its words: to ask a protocol each time costs too much.
+        self._placed: PlacedGrammar | None = None
         self._open_word = False
         self._start = 0
         self._specs: tuple[SlotSpec, ...] | None = None
@@ -163,8 +165,8 @@ class Cursor:
 
     def group(self) -> list[SlotSpec]:
         """What may be announced at once of the next words; at most one where nothing is known."""
-        if isinstance(self._grammar, PlacedGrammar) and self._open_word:
-            return self._grammar.group()
+        if self._placed is not None and self._open_word:
+            return self._placed.group()
         return [SlotSpec()]
 
     def push_token(self, token: int) -> None:
@@ -232,7 +234,7 @@ class Cursor:
             )
         else:
             self.fields[segment.name] = Words(words, anchors)
-        self._grammar = None
+        self._grammar = self._placed = None
         self._after_words(segment)
         self.segment += 1
 
@@ -240,8 +242,8 @@ class Cursor:
         segment = self.layout.segments[self.segment]
         if self._open_word:
             self.writer.ids[-1] = token
-            if isinstance(self._grammar, PlacedGrammar):
-                self.writer.positions[-1] = self._somewhere(self._grammar.position)
+            if self._placed is not None:
+                self.writer.positions[-1] = self._somewhere(self._placed.position)
             return
         # The decoder sees a word with its anchor, in training and in generation alike.
         self.writer.tokens((self.vocabulary.names[token],), (), segment.weight)
@@ -283,14 +285,15 @@ class Cursor:
             except RecordError as error:
                 self.failure = str(error)
                 return True
+            grammar = self._grammar
+            self._placed = grammar if isinstance(grammar, PlacedGrammar) else None
         if self._terminator() is None:
             mask, may_end = self._grammar.allowed()
             if may_end and not mask.any():
                 self._end_words()
                 return False
         if self.layout.axes:
-            grammar = self._grammar
-            spec = grammar.coming() if isinstance(grammar, PlacedGrammar) else SlotSpec()
+            spec = self._placed.coming() if self._placed is not None else SlotSpec()
             self.writer.word(spec, segment.weight)
             self._open_word = True
         return True

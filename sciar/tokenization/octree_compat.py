@@ -23,7 +23,7 @@ from sciar.tokenization.octree import build, morton
 from sciar.tokenization.octree_grid import place
 from sciar.tokenization.octree_molecule import octree_grid
 from sciar.tokenization.octree_tokenizer import OFFSET, OctreeTokenizer
-from sciar.tokenization.octree_walk import Box, OctreeAlphabet, OctreeWalk
+from sciar.tokenization.octree_walk import Box, OctreeWalk, alphabet_of
 from sciar.tokenization.vocabulary import Vocabulary
 
 CORNER = "corner"
@@ -69,7 +69,6 @@ class TwoTreeTokenizer(OctreeTokenizer):
             others=(CORNER,),
             drop=drop,
         )
-        self.corner_alphabet = OctreeAlphabet(self.vocabulary, (CORNER,))
         *before, octree, atoms, end = self.layout.segments
         trees = (Segment("lattice"), Segment("corners", "slot", slot=OFFSET, unit=atoms.unit))
         self.layout = self.layout.with_segments((*before, *trees, octree, atoms, end))
@@ -142,7 +141,8 @@ class TwoTreeTokenizer(OctreeTokenizer):
         self, segment: Segment, request: Request, fields: Mapping[str, Words | Slots]
     ) -> WordGrammar:
         if segment.name == "lattice":
-            return OctreeWalk(self.corner_alphabet, self.depth, {CORNER: 8}, self.box(fields))
+            alphabet = alphabet_of(self.vocabulary, (CORNER,))
+            return OctreeWalk(alphabet, self.depth, {CORNER: 8}, self.box(fields))
         return super().word_grammar(segment, request, fields)
 
     def box(self, fields: Mapping[str, Words | Slots]) -> Box:

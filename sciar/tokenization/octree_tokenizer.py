@@ -29,6 +29,7 @@ from sciar.tokenization.octree_walk import (
     Box,
     OctreeAlphabet,
     OctreeWalk,
+    alphabet_of,
     level_name,
     octree_names,
     walked,
@@ -95,7 +96,6 @@ class OctreeTokenizer(LayoutTokenizer):
         self.vocabulary = vocabulary or octree_vocabulary(
             (*self.labels, *others), depth, max_atoms, lattice
         )
-        self.alphabet = OctreeAlphabet(self.vocabulary, self.labels)
         self.formula = Formula(self.labels, max_atoms)
         cell = Segment("lattice", "slot", slot=LATTICE, unit="ln(angstrom/n^(1/3)), radian")
         free = ("elements", "max_atoms", "atoms") if task == "denovo" else ()
@@ -114,6 +114,11 @@ class OctreeTokenizer(LayoutTokenizer):
             references=NEIGHBOURS,
             axes=3,
         )
+
+    @property
+    def alphabet(self) -> OctreeAlphabet:
+        """Ids of the octree's words in the vocabulary as it is now."""
+        return alphabet_of(self.vocabulary, self.labels)
 
     atom_segment = "atoms"
     rooted = False

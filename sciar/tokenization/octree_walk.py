@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 
@@ -80,6 +81,12 @@ class OctreeAlphabet:
     def fitting(self, most: int, rooted: bool) -> np.ndarray:
         """(V,) masks of up to ``most`` children; ``rooted``: the first child is among them."""
         return self._fitting[int(rooted), min(most, 8)]
+
+
+@lru_cache(maxsize=64)
+def alphabet_of(vocabulary: Vocabulary, labels: tuple[str, ...]) -> OctreeAlphabet:
+    """The alphabet of a vocabulary object, which a tokenizer may change for a larger one."""
+    return OctreeAlphabet(vocabulary, labels)
 
 
 @dataclass(frozen=True, eq=False)
