@@ -38,6 +38,7 @@ def generate(
     batch_size: int | None = None,
     steps: int | None = None,
     temperature: float | None = None,
+    temperatures: dict[str, float] | None = None,
     top_p: float | None = None,
     retries: int | None = None,
     at_once: bool | None = None,
@@ -76,6 +77,8 @@ def generate(
         batch_size: sequences in the making at once.
         steps: function evaluations of the coordinate sampler.
         temperature: of the symbols; 0 takes the most likely.
+        temperatures: of symbols that are announced under a label, such as
+            --temperatures '{"<level-0>": 0.3}' for the elements of an octree.
         top_p: nucleus of the symbols.
         retries: how often a failed structure is drawn again.
         at_once: draw symbols whose places are all known in one pass, for models trained for it.
@@ -119,6 +122,7 @@ def generate(
         batch_size=batch_size,
         steps=steps,
         temperature=temperature,
+        temperatures=temperatures,
         top_p=top_p,
         retries=0 if raw else retries,
         at_once=at_once,

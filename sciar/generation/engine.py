@@ -114,7 +114,8 @@ class Engine:
         settings: how to sample.
 
     Raises:
-        UsageError: words are to be drawn at once, but the network has no private questions.
+        UsageError: words are to be drawn at once, but the network has no private questions; or a
+            temperature is for a symbol that the model does not have.
     """
 
     def __init__(
@@ -124,6 +125,11 @@ class Engine:
             raise UsageError("only a network with private questions can draw words at once")
         self.model, self.tokenizer, self.settings = model, tokenizer, settings
         self.device = next(model.parameters()).device
+        vocabulary = model.vocabulary
+        unknown = [name for name in settings.temperatures if name not in vocabulary]
+        if unknown:
+            raise UsageError(f"temperatures: this model has no symbol {unknown[0]!r}")
+        self._temperatures = {vocabulary.id(k): v for k, v in settings.temperatures.items()}
         self.rows: list[_Row] = []
         # States that the next words of each row are drawn from: (rows, words at once, width).
         self.hidden = torch.zeros(0, 1, model.config.decoder.hidden, device=self.device)
@@ -301,11 +307,20 @@ class Engine:
         u = uniform(self._keys(rows), 1)[:, 0]
         settings = self.settings
         tokens, logp = self.model.words.sample(
-            self.hidden[at, turn], allowed, u, settings.temperature, settings.top_p
+            self.hidden[at, turn], allowed, u, self._temperature(rows), settings.top_p
         )
         for row, token, value in zip(rows, tokens.tolist(), logp.tolist(), strict=True):
             row.logp += value
             row.cursor.push_token(token)
+
+    def _temperature(self, rows: Sequence[_Row]) -> float | Tensor:
+        """Of the words that are drawn next; one for all, or (B,)."""
+        usual = self.settings.temperature
+        if not self._temperatures:
+            return usual
+        labels = [row.cursor.writer.labels[row.cursor.known :] for row in rows]
+        heats = [self._temperatures.get(own[0], usual) if own else usual for own in labels]
+        return torch.tensor(heats, dtype=torch.float64, device=self.device)
 
     def _sample_slots(self, kind: int, indices: list[int]) -> None:
         assert self.after is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -16,6 +17,8 @@ class GenerationSettings:
     Attributes:
         batch_size: sequences in the making at once. It never changes the samples.
         temperature: of the words; 0 takes the most likely.
+        temperatures: of words that are announced under a label, in place of ``temperature``; such
+            as ``<level-0>`` for the labels of an octree's points.
         top_p: nucleus of the words.
         payload: sampler of the payload heads.
         seed: together with a sample's index it fixes the sample.
@@ -38,13 +41,15 @@ class GenerationSettings:
     score: bool = False
     max_tokens: int = 4096
     at_once: bool = False
+    temperatures: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.batch_size < 1:
             raise UsageError("batch_size must be at least 1")
         if not 0 < self.top_p <= 1:
             raise UsageError("top_p must lie in (0, 1]")
-        if self.temperature < 0 or self.payload.temperature < 0:
+        heats = (self.temperature, self.payload.temperature, *self.temperatures.values())
+        if min(heats) < 0:
             raise UsageError("temperature must not be negative")
         if self.payload.steps < 0:
             raise UsageError("steps must not be negative")

@@ -107,10 +107,14 @@ class TwoTreeTokenizer(OctreeTokenizer):
         codes, exact = morton(placed.cells), placed.exact
         cell = self._tree([CORNER] * 8, np.zeros(8), codes[:8], exact[:8])
         atoms = self._tree(structure.species, ranks, codes[8:], exact[8:])
-        made: dict[str, Words | Slots] = {"lattice": cell[0], "corners": cell[1]}
-        made |= {"octree": atoms[0], "atoms": atoms[1]}
-        formula = self.formula.words(formula_of(structure.species))
-        return {"composition": formula, **made}, atoms[2]
+        made: dict[str, Words | Slots] = {
+            "composition": self.formula.words(formula_of(structure.species)),
+            "lattice": cell[0],
+            "corners": cell[1],
+            "octree": atoms[0],
+            "atoms": atoms[1],
+        }
+        return made, atoms[2]
 
     def _tree(
         self, labels: Sequence[str], ranks: np.ndarray, codes: np.ndarray, exact: np.ndarray

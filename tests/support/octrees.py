@@ -10,6 +10,7 @@ from tiny_models import tiny_config, tiny_model
 
 from sciar.model import AutoregressiveModel, ModelConfig
 from sciar.records import Molecule
+from sciar.tokenization.base import LayoutTokenizer
 from sciar.tokenization.octree_molecule import OctreeMoleculeTokenizer
 
 LABELS = ("H", "C", "O")
@@ -44,6 +45,6 @@ def octree_config(stream: str, **decoder: Any) -> ModelConfig:
     return replace(config, places=True, max_anchors=24, **STREAMS[stream])
 
 
-def octree_model(tokenizer: OctreeMoleculeTokenizer, stream: str) -> AutoregressiveModel:
+def octree_model(tokenizer: LayoutTokenizer, stream: str) -> AutoregressiveModel:
     """A shaken model."""
     return tiny_model(tokenizer, octree_config(stream), shake=0.05)

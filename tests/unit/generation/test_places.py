@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from octrees import STREAMS, octree_model, octree_tokenizer, random_molecules
+from tiny_models import random_crystals
 
 from sciar.errors import UsageError
 from sciar.generation.engine import Drawn, Engine, Job
@@ -21,6 +22,9 @@ from sciar.objectives.masked_next_token import MaskedNextTokenObjective
 from sciar.objectives.next_token import select
 from sciar.tokenization.base import LayoutTokenizer
 from sciar.tokenization.cursor import Choice, End, Request
+from sciar.tokenization.octree_compat import TwoTreeTokenizer
+from sciar.tokenization.octree_crystal import OctreeCrystalTokenizer
+from sciar.tokenization.octree_tokenizer import OctreeTokenizer
 from sciar.tokenization.packing import pack
 from sciar.tokenization.sequence import TokenSequence
 
@@ -76,19 +80,41 @@ def test_samples_equal_full_recomputation(stream: str, batch_size: int) -> None:
         assert drawn.logp == pytest.approx(logp, abs=1e-4)
 
 
+def crystals(kind: str) -> tuple[LayoutTokenizer, Request]:
+    """A tokenizer of crystals of given composition, with statistics, and a request."""
+    labels, some = ("Na", "O", "Cl"), random_crystals(30, most=4)
+    made: OctreeTokenizer
+    if kind == "cell":
+        made = OctreeCrystalTokenizer("csp", 8, 2, "as-given", labels)
+    else:
+        made = TwoTreeTokenizer("csp", 8, levels=4, edge=0.72, labels=labels)
+    made.fit_statistics([c for c in some if set(c.species) <= set(labels)])
+    return made, made.request({"composition": "Na2 O Cl"})
+
+
 @pytest.mark.parametrize("stream", STREAMS)
-def test_states_equal_the_teacher_forced_pass(stream: str) -> None:
-    """State by state: what was stepped through, against one pass over the finished sequence."""
-    tokenizer = octree_tokenizer()
+@pytest.mark.parametrize("layout", ["molecule", "cell", "two-trees"])
+def test_states_equal_the_teacher_forced_pass(stream: str, layout: str) -> None:
+    """State by state: what was stepped through, against one pass over the finished sequence.
+
+    One tree, a tree in a cell, two trees; a formula that is drawn, and one that is given and read
+    in both directions.
+    """
+    if layout == "molecule":
+        tokenizer: LayoutTokenizer = octree_tokenizer()
+        request = tokenizer.request({})
+    else:
+        tokenizer, request = crystals(layout)
     model = octree_model(tokenizer, stream)
     stepped: list[torch.Tensor] = []
     handle = model.decoder.register_forward_hook(lambda _, __, out: stepped.append(out.clone()))
-    (drawn,) = run(model, tokenizer, 1)
+    settings = GenerationSettings(seed=3, payload=FIVE)
+    (drawn,) = Engine(model, tokenizer, settings).run([Job(request, 0)])
     handle.remove()
     with torch.no_grad():
         whole, _ = model(pack([drawn.sequence]))
     found = torch.cat(stepped)
-    assert len(found) > 20
+    assert len(found) > 12
     torch.testing.assert_close(found, whole[: len(found)], atol=1e-4, rtol=1e-4)
 
 
@@ -208,3 +234,34 @@ def test_only_private_questions_are_put_at_once() -> None:
         for share in (0.0, 1.0)
     ]
     assert abs(float(losses[0] - losses[1])) > 1e-4
+
+
+def test_words_of_a_label_may_have_a_temperature_of_their_own() -> None:
+    """Cold labels, hot nodes: the label that is most likely, whatever the random numbers."""
+    tokenizer = octree_tokenizer()
+    model = octree_model(tokenizer, "one-stream")
+    hot = run(model, tokenizer, 8, temperature=2.0, temperatures={"<level-0>": 0.0})
+    level = tokenizer.vocabulary.id("<level-0>")
+    for drawn in hot:
+        batch = pack([drawn.sequence])
+        with torch.no_grad():
+            logits = model.words(model(batch)[0])
+        cursor = tokenizer.cursor(drawn.job.request)
+        while not isinstance(expected := cursor.expect(), End):
+            at = cursor.known
+            if isinstance(expected, Choice):
+                if drawn.sequence.labels[at] == level and drawn.sequence.kinds[at] == 0:
+                    allowed = torch.from_numpy(expected.mask)
+                    scores = logits[at - 1].masked_fill(~allowed, float("-inf"))
+                    assert int(scores.argmax()) == drawn.sequence.ids[at]
+                cursor.push_token(int(drawn.sequence.ids[at]))
+            else:
+                cursor.push_value(drawn.sequence.values[at, :3])
+    plain = run(model, tokenizer, 8, temperature=2.0)
+    same = run(model, tokenizer, 8, temperature=1.0, temperatures={"<level-0>": 2.0})
+    ids = [[d.sequence.ids.tolist() for d in drawn] for drawn in (hot, plain, same)]
+    assert ids[0] != ids[1] != ids[2]
+    with pytest.raises(UsageError, match="no symbol 'Xx'"):
+        run(model, tokenizer, 1, temperatures={"Xx": 0.5})
+    with pytest.raises(UsageError, match="temperature must not be negative"):
+        GenerationSettings(temperatures={"<level-0>": -1.0})
