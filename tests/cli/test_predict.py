@@ -14,6 +14,7 @@ from property_models import MOLECULES, crystal_properties, labelled_crystals, pr
 import sciar
 from sciar.api.model import Model
 from sciar.cli import main
+from sciar.datasets.protein_points import RESIDUES
 from sciar.datasets.writers import write
 from sciar.folder import save_folder
 from sciar.records import Molecule, Record
@@ -167,3 +168,25 @@ def test_views_of_atoms_come_back_in_order() -> None:
     )
     np.testing.assert_allclose(one.values["q"], two.values["q"][::-1], rtol=1e-3, atol=1e-4)
     assert len(one.spread["q"]) == 6 and max(one.spread["q"]) > 0
+
+
+def test_a_pocket_is_a_class_for_each_residue() -> None:
+    """C-alpha atoms as labelled points: missing labels are allowed, every residue is answered."""
+    base = {
+        "class_path": "sciar.tokenization.octree_molecule.OctreeMoleculeTokenizer",
+        "init_args": {"max_atoms": 80, "preset": "protein", "labels": list(RESIDUES)},
+    }
+    target = {"name": "pocket", "classes": ["no", "yes"], "each": "atom"}
+    tokenizer = PropertyTokenizer(base, [target])
+    rng = np.random.default_rng(2)
+    chain = np.cumsum(rng.normal(size=(40, 3)) * 2.2, axis=0)
+    labels = ["yes" if i % 7 == 0 else None if i % 5 == 0 else "no" for i in range(40)]
+    protein = Molecule(tuple(rng.choice(RESIDUES, 40)), chain)
+    record = Record("p", protein, {"pocket": labels})
+    sequence = tokenizer.encode(tokenizer.subject(record))
+    assert sequence.weights.sum() == sum(label is not None for label in labels)
+    found = next(Model(property_folder(tokenizer, axes=3)).predict([record]))
+    assert len(found.values["pocket"]) == 40 and set(found.values["pocket"]) <= {"no", "yes"}
+    shares = np.array([found.probabilities["pocket"][c] for c in ("no", "yes")])
+    np.testing.assert_allclose(shares.sum(0), 1, rtol=1e-5)
+    assert np.ptp(shares[1]) > 0
