@@ -13,7 +13,6 @@ from typing import Any
 
 import lightning as L
 import torch
-from jsonargparse import set_parsing_settings
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
@@ -24,13 +23,9 @@ from sciar.datasets.datamodule import StructureData
 from sciar.datasets.files import write_json
 from sciar.errors import UsageError
 from sciar.folder import ModelFolder, save_folder
-from sciar.objectives.next_token import NextTokenObjective
 from sciar.tasks.autoregressive import AutoregressiveTask
 from sciar.tasks.precision import FULL, HALF, fitting_precision
 from sciar.tasks.sharding import STRATEGY, sharded, whole_model
-
-# Objectives are dataclasses, of which a recipe could otherwise name no other by its class path.
-set_parsing_settings(subclasses_enabled=[NextTokenObjective])
 
 COMMANDS = ("fit", "validate", "test", "predict")
 _NOISE = (

@@ -9,6 +9,7 @@ from typing import Any
 import lightning as L
 import torch
 import torch.distributed as dist
+from jsonargparse import set_parsing_settings
 from lightning.pytorch.strategies import ModelParallelStrategy
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
@@ -21,6 +22,9 @@ from sciar.objectives.next_token import NextTokenObjective
 from sciar.tasks.inheritance import inherit
 from sciar.tokenization.base import LayoutTokenizer
 from sciar.tokenization.packing import Pack
+
+# Objectives are dataclasses, of which a recipe could otherwise name no other by its class path.
+set_parsing_settings(subclasses_enabled=[NextTokenObjective])
 
 FORMAT = 1
 """Of checkpoints; counted up when older versions cannot go on from them."""
