@@ -63,7 +63,8 @@ def assert_same_sequence(a: TokenSequence, b: TokenSequence, tolerance: float) -
     np.testing.assert_array_equal(a.ids, b.ids)
     difference = np.abs(a.values - b.values)
     difference = np.where(a.kinds[:, None] == 2, np.minimum(difference, 1 - difference), difference)
-    assert difference.max() < tolerance
+    # Of numbers above one relative: an untrained network draws plain coordinates of any size.
+    assert (difference / np.maximum(1.0, np.abs(b.values))).max() < tolerance
 
 
 def by_recomputation(
