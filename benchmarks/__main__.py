@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from benchmarks import annotate, data, encoder, generation, quality, training
+from benchmarks import annotate, data, encoder, generation, octrees, quality, training
 
 Rows = list[dict[str, Any]]
 PARTS: dict[str, tuple[str, Callable[..., Rows]]] = {
@@ -21,6 +21,10 @@ PARTS: dict[str, tuple[str, Callable[..., Rows]]] = {
     "generation": ("Ten-atom crystals, 6x256 decoder, flow heads 256 x 3", generation.run),
     "quality": ("Perov-5 model: match rate against evaluations, paired", quality.curve),
     "octree": ("Octree encoding, and tokens before and after each compression", data.octrees),
+    "octree-generation": (
+        "Molecules from octrees, 5.8 M parameters, led through real molecules",
+        octrees.run,
+    ),
     "tokenizers": ("Tokenizers against the parser", data.tokenizers),
     "encoder": ("Encoder of proteins: share of the matrix rate (fp32)", encoder.speed),
     "store": ("Vectors of an encoder, made and written, and read from disk", encoder.store),

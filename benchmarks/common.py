@@ -50,13 +50,23 @@ def matmul_rate(dtype: torch.dtype, repeats: int = 5) -> float:
 @cache
 def crystals(limit: int) -> tuple[str, list[Record]]:
     """MP-20 where it is at hand, else the shipped sample; with the name of what it is."""
-    for name in ("mp_20", "sample-crystals"):
+    return _first_of(("mp_20", "sample-crystals"), limit)
+
+
+@cache
+def molecules(limit: int) -> tuple[str, list[Record]]:
+    """QM9 where it is at hand, else the shipped sample; with the name of what it is."""
+    return _first_of(("qm9", "sample-molecules"), limit)
+
+
+def _first_of(names: tuple[str, ...], limit: int) -> tuple[str, list[Record]]:
+    for name in names:
         try:
             records, _ = read_all(resolve(name, "train"))
         except (SciarError, FileNotFoundError):
             continue
         return name, records[:limit]
-    raise SystemExit("no crystals: the package comes with a sample, so the installation is damaged")
+    raise SystemExit(f"none of {names} is there, though the package has a sample: it is damaged")
 
 
 def tokenizer_of(records: list[Record]) -> CrystalTokenizer:

@@ -1,7 +1,8 @@
 """The command line: ``sciar COMMAND``, one typed function each.
 
 The signature and docstring of a function in :mod:`sciar.commands` are its options and its help.
-``fit``, ``validate``, ``test`` and ``predict`` belong to :mod:`sciar.training`, a LightningCLI.
+``fit``, ``validate`` and ``test`` belong to :mod:`sciar.training`, a LightningCLI; so does
+``predict --config``, while ``predict MODEL FILE`` is a function like the others.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from sciar.commands.evaluate import evaluate
 from sciar.commands.generate import generate
 from sciar.commands.interrupts import Interrupted
 from sciar.commands.models import models
+from sciar.commands.predict import predict
 from sciar.commands.tokenize import tokenize
 from sciar.errors import ModelError, SciarError
 
@@ -31,14 +33,8 @@ if TYPE_CHECKING:
 
 TRAINING = ("fit", "validate", "test", "predict")
 COMMANDS: tuple[Callable[..., int], ...] = (
-    generate,
-    annotate,
-    evaluate,
-    models,
-    data,
-    tokenize,
-    demo,
-)
+    generate, predict, annotate, evaluate, models, data, tokenize, demo,
+)  # fmt: skip
 _TRAINING_HELP = (
     "training: sciar fit|validate|test|predict --config RECIPE (see sciar fit --help). "
     "exit codes: 0 all done, 3 some failed, 1 nothing done, 2 wrong usage, 130 Ctrl-C, 143 SIGTERM"
@@ -104,7 +100,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit code, see :mod:`sciar.commands.exits`."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     try:
-        code = _train(words) if words[:1] and words[0] in TRAINING else _run(words)
+        code = _train(words) if _trains(words) else _run(words)
         sys.stdout.flush()
         return code
     except SystemExit as stop:  # argparse, after a message or --help
@@ -126,6 +122,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         print(f"sciar: error: {_full(error, words)}", file=sys.stderr)
         return exits.NOTHING
+
+
+def _trains(words: list[str]) -> bool:
+    """Whether Lightning runs the command: ``predict`` is ours if a model is named first."""
+    own = words[:1] == ["predict"] and (words[1:] in ([], ["--help"]) or words[1][:1] != "-")
+    return bool(words) and words[0] in TRAINING and not own
 
 
 def _full(error: OSError, words: list[str]) -> str:

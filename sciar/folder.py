@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib
 import os
 import shutil
 import tempfile
@@ -20,6 +19,7 @@ from safetensors.torch import save as save_tensors
 from sciar.errors import ModelError, UsageError
 from sciar.model import AutoregressiveModel, ModelConfig
 from sciar.tokenization.base import LayoutTokenizer
+from sciar.tokenization.build import build_tokenizer, entry_of
 from sciar.tokenization.vocabulary import Vocabulary
 
 FORMAT = 1
@@ -69,11 +69,7 @@ def save_folder(folder: Path, content: ModelFolder, *, half: bool = False) -> No
     config = {
         "format": FORMAT,
         "name": content.name,
-        "tokenizer": {
-            "class_path": f"{type(tokenizer).__module__}.{type(tokenizer).__name__}",
-            "init_args": tokenizer.config(),
-            "fingerprint": tokenizer.fingerprint,
-        },
+        "tokenizer": {**entry_of(tokenizer), "fingerprint": tokenizer.fingerprint},
         "vocabulary": tokenizer.vocabulary.to_dict(),
         "model": content.model.config.to_dict(),
         "weights": {"sha256": hashlib.sha256(weights).hexdigest()},
@@ -174,16 +170,9 @@ def _read_weights(folder: Path, expected: str) -> dict[str, torch.Tensor]:
 def _tokenizer(folder: Path, config: dict[str, Any]) -> LayoutTokenizer:
     """Rebuild the tokenizer; only classes of ``LayoutTokenizer`` are ever constructed."""
     entry = config["tokenizer"]
-    module, _, name = entry["class_path"].rpartition(".")
-    try:
-        cls = getattr(importlib.import_module(module), name)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ModelError(f"{folder}: unknown tokenizer {entry['class_path']} ({error})") from error
-    if not (isinstance(cls, type) and issubclass(cls, LayoutTokenizer)):
-        raise ModelError(f"{folder}: {entry['class_path']} is no tokenizer")
     try:
         vocabulary = Vocabulary.from_dict(config["vocabulary"])
-        tokenizer = cls(vocabulary=vocabulary, **entry["init_args"])  # type: ignore[call-arg]
+        tokenizer = build_tokenizer(entry, vocabulary=vocabulary)
     except (TypeError, KeyError, UsageError) as error:
         raise ModelError(f"{folder}: damaged tokenizer configuration ({error})") from error
     if tokenizer.fingerprint != entry["fingerprint"]:

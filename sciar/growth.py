@@ -23,6 +23,12 @@ _TABLES = {"embedding.token.weight": 0, "embedding.label.weight": 1,
 """Tables with one row a symbol, and how many rows come before them."""
 
 
+def grows(old: Vocabulary, new: Vocabulary) -> bool:
+    """Whether a vocabulary is the beginning of another one that has the same slot kinds."""
+    slots = [slot.name for slot in old.slots]
+    return old.names == new.names[: len(old)] and slots == [slot.name for slot in new.slots]
+
+
 def copy_weights(source: ModelFolder, target: AutoregressiveModel) -> None:
     """Copy all weights by name; new symbols, slot kinds and anchors keep their own beginning.
 

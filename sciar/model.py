@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from sciar.errors import UsageError
@@ -17,7 +18,7 @@ from sciar.nn.decoder import Decoder, DecoderConfig
 from sciar.nn.embedding import InputEmbedding
 from sciar.nn.geometry import to_global, to_local
 from sciar.nn.inputs import Inputs, Surroundings, inputs_at
-from sciar.nn.questions import feed
+from sciar.nn.questions import at_once, feed
 from sciar.tokenization.packing import Pack
 from sciar.tokenization.vocabulary import SlotKind, Vocabulary
 
@@ -33,6 +34,10 @@ class HeadConfig:
 
     type: str = "sciar.heads.flow.FlowHead"
     options: dict[str, Any] = field(default_factory=dict)
+
+
+CLASSES = HeadConfig("sciar.heads.classes.ClassHead")
+NUMBER = HeadConfig("sciar.heads.numeric.NumericHead")
 
 
 @dataclass(frozen=True)
@@ -54,13 +59,18 @@ class ModelConfig:
 
     Attributes:
         decoder: size of the decoder.
-        heads: slot name -> head; ``default`` serves the others.
+        heads: slot name -> head; ``default`` serves the others, ``class`` and ``number`` the
+            answers (a classifier and a numeric head if not given).
         inputs: slot name -> input module, such as an encoder.
         identity: slots know what they describe (off: as in UniGenX).
         max_anchors: anchors that the embedding tells apart.
         smoothing: label smoothing of the words.
         questions: the network is asked: a question stands before each word that it predicts
             (:mod:`sciar.nn.questions`).
+        private: nothing but a question itself attends to it, so that contents do not hang on
+            questions and generation keeps none of them.
+        places: the places of tokens are also embedded, for layouts with axes; else they are seen by
+            the rotary embedding alone.
     """
 
     decoder: DecoderConfig = field(default_factory=DecoderConfig)
@@ -70,6 +80,14 @@ class ModelConfig:
     max_anchors: int = 64
     smoothing: float = 0.0
     questions: bool = False
+    private: bool = False
+    places: bool = False
+
+    def __post_init__(self) -> None:
+        if self.private and not self.questions:
+            raise UsageError("private questions are questions: set questions too")
+        if self.places and not self.decoder.axes:
+            raise UsageError("places are embedded only where the decoder has axes")
 
     def to_dict(self) -> dict[str, Any]:
         """Plain form for ``config.yaml``."""
@@ -111,6 +129,7 @@ class AutoregressiveModel(nn.Module):
             config.identity,
             config.questions,
             relations,
+            config.decoder.axes if config.places else 0,
         )
         for parameter in self.embedding.parameters():
             if parameter.ndim == 2:
@@ -118,7 +137,10 @@ class AutoregressiveModel(nn.Module):
         self._read_by_modules()
         self.decoder = Decoder(config.decoder)
         self.words = CategoricalHead(hidden, len(vocabulary), config.smoothing)
-        self.heads = nn.ModuleList(build_head(slot, hidden, config) for slot in vocabulary.slots)
+        self.heads = nn.ModuleList(
+            nn.Identity() if slot.role == "given" else build_head(slot, hidden, config)
+            for slot in vocabulary.slots
+        )
 
     def _read_by_modules(self) -> None:
         """Put the input modules of the configuration in place, after the embedding's own weights.
@@ -129,7 +151,7 @@ class AutoregressiveModel(nn.Module):
         made = dict(self.config.inputs)
         for i, slot in enumerate(self.vocabulary.slots):
             choice = made.get(slot.name)
-            if choice is None and slot.geometry == "given":
+            if choice is None and slot.geometry == "symbol":
                 raise UsageError(f"slot {slot.name} is only read: name its module in model.inputs")
             if choice is not None:
                 where = f"slot {slot.name}"
@@ -140,7 +162,9 @@ class AutoregressiveModel(nn.Module):
                     made[slot.name] = InputConfig(choice.type, module.options())
         self.config = replace(self.config, inputs=made)
 
-    def forward(self, pack: Pack, noisy: Tensor | None = None) -> tuple[Tensor, Inputs]:
+    def forward(
+        self, pack: Pack, noisy: Tensor | None = None, blind: Tensor | None = None
+    ) -> tuple[Tensor, Inputs]:
         """Hidden state of every fed position of a pack, and what each was told.
 
         Without questions the fed positions are those of the pack; else see
@@ -149,13 +173,31 @@ class AutoregressiveModel(nn.Module):
         Args:
             pack: T tokens.
             noisy: (T, W) values to feed in place of the pack's own, or ``None``.
+            blind: (B,) sequences whose private questions are put many at once, see
+                :func:`sciar.nn.questions.at_once`.
         """
-        fed = feed(pack, self.config.questions)
-        store = pack if noisy is None else replace_values(pack, noisy)
+        fed = feed(pack, self.config.questions, self.config.private)
+        if blind is not None:
+            fed = at_once(pack, fed, blind)
+        store = pack if noisy is None else self.moved(pack, noisy)
         asks = fed.asks if self.config.questions else None
         inputs = inputs_at(store, fed.at, fed.has_next, asks)
-        memory = PackedMemory.build(fed.lengths, pack.contexts)
+        if fed.begins is not None:
+            anchor = torch.where(fed.asks, pack.anchors[fed.begins], inputs.next.anchor)
+            inputs = replace(inputs, next=replace(inputs.next, anchor=anchor))
+        private = fed.asks if self.config.questions and self.config.private else None
+        memory = PackedMemory.build(fed.lengths, pack.contexts, private=private, floors=fed.floors)
         return self.decode(inputs, fed.index, [memory] * len(self.decoder.layers)), inputs
+
+    def moved(self, pack: Pack, values: Tensor) -> Pack:
+        """The pack with other payloads; where these are offsets in space, tokens move with them."""
+        axes = pack.positions.shape[1]
+        offsets = [i + 1 for i, s in enumerate(self.vocabulary.slots) if s.width == axes]
+        if not axes or not offsets:
+            return replace(pack, values=values)
+        moves = torch.isin(pack.kinds, torch.tensor(offsets, device=pack.kinds.device))
+        step = torch.where(moves[:, None], (values - pack.values)[:, :axes], 0.0)
+        return replace(pack, values=values, positions=pack.positions + step)
 
     def decode(self, inputs: Inputs, positions: Tensor, memories: Sequence[Memory]) -> Tensor:
         """(M, hidden) states of given inputs; ``positions`` are their (M,) indices.
@@ -175,9 +217,14 @@ class AutoregressiveModel(nn.Module):
         return self.decoder(x, inputs.position, memories, places)
 
     def head(self, kind: int) -> Head:
-        """The head of a slot kind, by its number from 1."""
+        """The head of a slot kind, by its number from 1.
+
+        Raises:
+            UsageError: the slot is always given, so that nothing predicts it.
+        """
         head = self.heads[kind - 1]
-        assert isinstance(head, Head)
+        if not isinstance(head, Head):
+            raise UsageError(f"slot {self.vocabulary.slots[kind - 1].name} is given, not predicted")
         return head
 
     def condition(self, hidden: Tensor, after: Surroundings) -> Tensor:
@@ -215,22 +262,19 @@ class AutoregressiveModel(nn.Module):
         return self.payload(kind, predicted, after)
 
 
-def replace_values(pack: Pack, values: Tensor) -> Pack:
-    """The pack with other payloads."""
-    return replace(pack, values=values)
-
-
-def build_head(slot: SlotKind, condition: int, config: ModelConfig) -> nn.Module:
-    """The head of a slot kind, by the class path of the configuration; none for given slots.
+def build_head(slot: SlotKind, condition: int, config: ModelConfig) -> Head:
+    """The head of a slot kind, by the class path of the configuration.
 
     Raises:
         UsageError: if the path does not name a head.
     """
-    if slot.geometry == "given":
-        return nn.Identity()
-    choice = config.heads.get(slot.name) or config.heads.get("default") or HeadConfig()
+    common, usual = "default", HeadConfig()
+    if slot.role == "answer":
+        common, usual = ("class", CLASSES) if slot.classes else ("number", NUMBER)
+    choice = config.heads.get(slot.name) or config.heads.get(common) or usual
     cls = imported(choice.type, f"slot {slot.name}", "head", Head)
-    return cls(slot, condition, **choice.options)
+    head: Head = cls(slot, condition, **choice.options)
+    return head
 
 
 def imported(path: str, where: str, what: str, base: type) -> Any:

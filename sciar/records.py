@@ -342,3 +342,86 @@ class ProteinRecord(Record):
     def labels(self) -> dict[str, Any]:
         """Label name -> value, as the source gives it."""
         return self.properties
+
+
+@dataclass(frozen=True, eq=False)
+class Labelled:
+    """A structure and what is known of it, for tokenizers that ask about structures.
+
+    Attributes:
+        structure: what is asked about.
+        labels: name -> value as the source gives it (number, text, or a list of one an atom);
+            what is missing is not known.
+    """
+
+    structure: Structure
+    labels: dict[str, Any]
+
+    def __len__(self) -> int:
+        return len(self.structure)
+
+
+@dataclass(frozen=True, eq=False)
+class PowderPattern:
+    """A powder X-ray diffraction pattern: a measured profile or a list of peaks.
+
+    Attributes:
+        id: identifier, unique within its source.
+        two_theta: (P,) diffraction angles in degrees, rising.
+        intensity: (P,) in any unit.
+        wavelength: of the radiation in angstrom, or ``None`` if it is not known; models then take
+            it for their own.
+        peaks: the angles are those of peaks, with nothing between.
+        source: file it came from.
+    """
+
+    id: str
+    two_theta: np.ndarray
+    intensity: np.ndarray
+    wavelength: float | None = None
+    peaks: bool = False
+    source: str = ""
+
+    def __post_init__(self) -> None:
+        angles = np.asarray(self.two_theta, dtype=np.float64)
+        counts = np.asarray(self.intensity, dtype=np.float64)
+        object.__setattr__(self, "two_theta", angles)
+        object.__setattr__(self, "intensity", counts)
+        if angles.ndim != 1 or angles.shape != counts.shape:
+            raise RecordError(
+                f"angles of shape {angles.shape} but intensities of shape {counts.shape}",
+                field="two_theta",
+            )
+        if not len(angles):
+            raise RecordError("the pattern has no points", field="two_theta")
+        if not np.isfinite(angles).all() or not np.isfinite(counts).all():
+            raise RecordError("the pattern holds NaN or infinite numbers", field="intensity")
+        fall = np.flatnonzero(np.diff(angles) <= 0)
+        if len(fall):
+            raise RecordError(
+                f"the angles do not rise after point {fall[0] + 1} ({angles[fall[0]]:g} degrees)",
+                field="two_theta",
+            )
+        if angles[0] < 0 or angles[-1] > 180:
+            raise RecordError(
+                f"the angles run from {angles[0]:g} to {angles[-1]:g}; 2-theta lies between 0 and "
+                "180 degrees",
+                field="two_theta",
+            )
+        if angles[-1] < np.pi and not self.peaks:
+            raise RecordError(
+                f"the angles end at {angles[-1]:g}; give 2-theta in degrees, not in radians",
+                field="two_theta",
+            )
+        if counts.max() <= 0:
+            raise RecordError("no intensity is above zero", field="intensity")
+        if counts.min() < -0.1 * counts.max():
+            raise RecordError(
+                f"intensities reach down to {counts.min():g}; give counts, not a difference curve",
+                field="intensity",
+            )
+        if self.wavelength is not None and not 0.1 < self.wavelength < 10:
+            raise RecordError(
+                f"a wavelength of {self.wavelength:g} is no X-ray wavelength in angstrom",
+                field="wavelength",
+            )

@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from sciar.api.predictions import Prediction, failed, judge
+from sciar.api.answers import Answer, failed, judge
 from sciar.api.windows import join, windows
 from sciar.datasets.readers import RecordFailure
 from sciar.errors import RecordError, UsageError
-from sciar.generation.answers import answer
+from sciar.generation.answered import answer
 from sciar.generation.settings import GenerationSettings
 from sciar.records import Protein, ProteinRecord
 from sciar.tokenization.answers.task import Task
@@ -37,7 +37,7 @@ class Annotator:
         tasks: names of its tasks; default: all that are not derived from the sequence.
         at_once: read answers with one token a residue in one pass; default: if the model was
             trained for it.
-        scores: also give the details of each answer (:class:`~sciar.api.predictions.Prediction`).
+        scores: also give the details of each answer (:class:`~sciar.api.answers.Answer`).
         threshold: least chance of a member of a set or list; default: that of the model's
             calibration, else 0.5.
         rows: most answers in the making at once.
@@ -74,17 +74,17 @@ class Annotator:
         self.at_once = trained if at_once is None else at_once
         self.scores, self.threshold, self.rows = scores, threshold, rows
 
-    def batch(self, records: Sequence[Asked]) -> list[list[Prediction]]:
+    def batch(self, records: Sequence[Asked]) -> list[list[Answer]]:
         """Predictions of each record, one a task, in the order of records and tasks."""
         pieces: list[tuple[int, Task, list[int]]] = []
         requests: list[Request] = []
         starts: list[int] = []
-        rows: list[list[Prediction | None]] = []
+        rows: list[list[Answer | None]] = []
         proteins: list[Protein | None] = []
         for i, record in enumerate(records):
             id, protein, error = _identity(record, i)
             proteins.append(protein)
-            made: list[Prediction | None] = []
+            made: list[Answer | None] = []
             for task in self.tasks:
                 if protein is None:
                     made.append(failed(id, task.name, error))
@@ -158,7 +158,7 @@ class Annotator:
     def _calibrated(self, task: Task, what: str, default: float) -> float:
         return float(self.calibration.get(task.name, {}).get(what, default))
 
-    def stream(self, records: Iterable[Asked], batch_residues: int = 8192) -> Iterator[Prediction]:
+    def stream(self, records: Iterable[Asked], batch_residues: int = 8192) -> Iterator[Answer]:
         """Predictions in the order of the records, in batches of about this many residues."""
         batch: list[Asked] = []
         total = 0

@@ -9,7 +9,7 @@ from sciar.api.denovo import denovo_crystals, denovo_molecules
 from sciar.api.given import score_conformers, score_csp
 from sciar.api.inputs import Collection, collect, grouped, nested, origin, places
 from sciar.api.results import Evaluation, Options
-from sciar.api.selection import Tally, padded, settle
+from sciar.api.selection import CHOSEN, Tally, chosen_part, padded, settle
 from sciar.datasets.registry import resolve
 from sciar.errors import UsageError
 
@@ -74,24 +74,32 @@ def evaluate(
     elif chosen.requested is not None:
         raise UsageError("requested counts one flat list of samples, not a list for each reference")
     task = _task(kind, task, pool, truth)
-    if task == "denovo":
-        if pool is None:
-            raise UsageError("de novo structures are one flat list")
-        pool = padded(pool, tally)
-        if kind == "crystals":
-            found = denovo_crystals(pool, truth, seen, name, chosen)
-        else:
-            filtered = tally.selection == "kept" and None in pool.structures
-            found = denovo_molecules(pool, truth, seen, name, chosen, filtered)
-        return replace(found, samples=tally, notes=[*found.notes, *notes])
-    if truth is None:
+    if task == "denovo" and pool is None:
+        raise UsageError("de novo structures are one flat list")
+    if task != "denovo" and truth is None:
         raise UsageError(f"{task} needs the reference structures: give reference")
-    if groups is None:
-        assert pool is not None
-        groups = _aligned(pool, truth)
-    score = score_csp if task == "csp" else score_conformers
-    found = score(groups, truth, seen, name, chosen)
-    return replace(found, samples=tally, notes=[*found.notes, *notes])
+
+    def scored(items: Collection | None, tally: Tally) -> Evaluation:
+        if task == "denovo":
+            assert items is not None
+            items = padded(items, tally) if tally.selection != CHOSEN else items
+            if kind == "crystals":
+                return denovo_crystals(items, truth, seen, name, chosen)
+            filtered = tally.selection in ("kept", CHOSEN) and None in items.structures
+            return denovo_molecules(items, truth, seen, name, chosen, filtered)
+        assert truth is not None
+        score = score_csp if task == "csp" else score_conformers
+        lists = groups if items is None else _aligned(items, truth)
+        assert lists is not None
+        return score(lists, truth, seen, name, chosen)
+
+    best = None if pool is None else chosen_part(pool, tally)
+    found = scored(pool, tally)
+    found = replace(found, samples=tally, notes=[*found.notes, *notes])
+    if best is None:
+        return found
+    part, counts = best
+    return replace(found, chosen=replace(scored(part, counts), samples=counts))
 
 
 def _training_part(reference: str) -> str | None:

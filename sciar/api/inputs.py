@@ -33,6 +33,7 @@ class Item:
             ``run`` for a sample of a model.
         requested: samples asked for in that run, if the record says so.
         drawn: whether a model finished it, if known.
+        chosen: whether a ranking by likelihood chose it, if there was one.
     """
 
     id: str | None
@@ -42,6 +43,7 @@ class Item:
     selection: str = ""
     requested: int | None = None
     drawn: bool | None = None
+    chosen: bool | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,7 +93,8 @@ def _item(given: Any) -> Item:
         return given
     if isinstance(given, Sample):
         drawn = given.attempts > 0
-        return Item(given.id, given.record, given.input, given.rejected, RUN, None, drawn)
+        about = (given.input, given.rejected, RUN, None, drawn, given.chosen)
+        return Item(given.id, given.record, *about)
     if isinstance(given, Record):
         return _of_record(given)
     if isinstance(given, RecordFailure):
@@ -104,6 +107,8 @@ def _of_record(record: Record) -> Item:
     facts = record.properties
     asked = facts.get("input")
     item = Item(record.id, record.structure, None if asked is None else str(asked))
+    if facts.get("chosen") in (0, 1):
+        item = replace(item, chosen=bool(facts["chosen"]))
     selection, requested = facts.get("selection"), facts.get("requested")
     if selection not in ("raw", "kept"):
         return item

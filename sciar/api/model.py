@@ -10,8 +10,10 @@ import torch
 
 from sciar import zoo
 from sciar.api.annotate import Annotator, Asked
-from sciar.api.predictions import Prediction
+from sciar.api.answers import Answer
 from sciar.api.prompts import Composition, Prompt, Wish
+from sciar.api.properties import Prediction, predict
+from sciar.api.ranking import Basis, RankBy, basis_of, check_keep, ranked
 from sciar.api.samples import FAILED, Sample
 from sciar.datasets.readers import RecordFailure
 from sciar.errors import UsageError
@@ -103,9 +105,40 @@ class Model:
         save_folder(Path(folder), self._content, half=half)
         return Path(folder)
 
-    def generate(self, **arguments: Any) -> list[Sample]:
-        """Samples in the order of what was asked for; arguments as for :meth:`stream`."""
-        return sorted(self.stream(**arguments), key=lambda sample: sample.index)
+    def generate(
+        self, *, keep: float | None = None, rank_by: RankBy = "atom", **arguments: Any
+    ) -> list[Sample]:
+        """Samples in the order of what was asked for; arguments as for :meth:`stream`.
+
+        Args:
+            keep: rank the samples of each input by log-likelihood and mark this share of them, the
+                best, as ``chosen``; all are returned (:mod:`sciar.api.ranking`).
+            rank_by: ``atom`` (log-likelihood divided by the number of atoms) or ``total``.
+            arguments: everything else.
+
+        Raises:
+            UsageError: as for :meth:`stream`; or nothing that the model draws has a likelihood.
+        """
+        if keep is not None:
+            check_keep(keep, rank_by)
+            self.rank_basis()
+            arguments["logp"] = True
+        found = sorted(self.stream(**arguments), key=lambda sample: sample.index)
+        return found if keep is None else ranked(found, keep, rank_by)
+
+    def predict(
+        self, records: Iterable[Record | RecordFailure], **options: Any
+    ) -> Iterator[Prediction]:
+        """Properties, one prediction a record; see :func:`sciar.api.properties.predict`.
+
+        Raises:
+            UsageError: the model makes structures and predicts no properties.
+        """
+        return predict(self, records, **options)
+
+    def rank_basis(self) -> Basis:
+        """What samples can be ranked by; see :func:`sciar.api.ranking.basis_of`."""
+        return basis_of(self.network, self.tokenizer)
 
     def stream(
         self,
@@ -171,17 +204,17 @@ class Model:
         )
         return Samples(self, wish.prompts(self.tokenizer), n, settings)
 
-    def predict(
+    def annotate(
         self,
         records: Asked | Iterable[Asked],
         tasks: Sequence[str] | None = None,
         **options: Any,
-    ) -> list[Prediction]:
-        """Answers to questions about proteins: one prediction for each record and task, in order.
+    ) -> list[Answer]:
+        """Answers to questions about proteins: one annotation for each record and task, in order.
 
         Args:
             records: a protein, a record of one, or a sequence as text; or several of them. Failures
-                of a reader become failed predictions.
+                of a reader become failed annotations.
             tasks: names of tasks; default: all of the model.
             options: as for :class:`~sciar.api.annotate.Annotator`.
 

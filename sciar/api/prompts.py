@@ -9,7 +9,7 @@ from typing import Any
 
 from sciar.datasets.readers import RecordFailure
 from sciar.errors import RecordError, UsageError
-from sciar.records import Record
+from sciar.records import PowderPattern, Record
 from sciar.tokenization.base import LayoutTokenizer
 from sciar.tokenization.composition import parse_composition
 from sciar.tokenization.cursor import Request
@@ -143,7 +143,12 @@ def _prompt(
 
 
 def _name(wanted: Mapping[str, Any]) -> str:
-    """An id that can be read: the formula, or what kind of thing it is."""
+    """An id that can be read: of the pattern, the formula, or what kind of thing it is."""
+    pattern = wanted.get("pxrd")
+    if isinstance(pattern, PowderPattern):
+        return pattern.id
+    if isinstance(pattern, RecordError) and pattern.record:
+        return pattern.record
     if "smiles" in wanted:
         return "molecule"
     if "composition" not in wanted:

@@ -25,6 +25,8 @@ class Evaluation:
         k: samples of each reference (csp and conformer).
         notes: what a reader must know.
         samples: which samples of a run the figures are over, with its counts as far as known.
+        chosen: the same scores of those samples that a ranking by likelihood chose, if there was
+            one; never mixed with the others.
     """
 
     task: str
@@ -35,6 +37,7 @@ class Evaluation:
     k: int | None = None
     notes: list[str] = field(default_factory=list)
     samples: Tally = field(default_factory=lambda: Tally(""))
+    chosen: Evaluation | None = None
 
     def table(self) -> str:
         """As text, with counts, what stands beside, and published figures of the same protocol."""
@@ -49,7 +52,8 @@ class Evaluation:
             lines = [f"  {p['model']:<12} {p['match_rate']:6.2f} %  {p['rmse']:.4f}  {p['source']}"
                      for p in published]  # fmt: skip
             parts.append("published (match rate with validity, RMSE):\n" + "\n".join(lines))
-        return "\n\n".join([*parts, *self.notes])
+        apart = [] if self.chosen is None else [self.chosen.table()]
+        return "\n\n".join([*parts, *self.notes, *apart])
 
     def published(self) -> list[dict[str, Any]]:
         """Published figures of the same data set and protocol; empty if none is known."""
@@ -75,13 +79,17 @@ class Evaluation:
             found.insert(0, csp_table(title, self.dataset, ours, protocol=protocol))
         if about := self.samples.line():
             found.insert(0, Text([about], "Samples"))
-        return [*found, Text(self.notes, "Notes")] if self.notes else found
+        if self.notes:
+            found.append(Text(self.notes, "Notes"))
+        return found if self.chosen is None else [*found, *self.chosen.sections()]
 
     def to_dict(self, rows: bool = True) -> dict[str, Any]:
         """Plain form for a JSON file."""
         plain: dict[str, Any] = {"task": self.task, "dataset": self.dataset, "k": self.k}
         plain |= {"summary": self.summary, "beside": self.beside, "published": self.published()}
         plain |= {"notes": self.notes, "samples": self.samples.to_dict()}
+        if self.chosen is not None:
+            plain["chosen"] = self.chosen.to_dict(rows=False)
         return {**plain, "rows": self.rows} if rows else plain
 
 

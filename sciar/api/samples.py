@@ -35,6 +35,9 @@ class Sample:
             :class:`~sciar.records.Molecule`, ``None`` if it failed.
         rejected: the structure that a check refused, which figures over all samples need; ``None``
             if the sample is ok, or no structure could be made of it.
+        rank: place among the samples of its input by log-likelihood, from 1; ``None`` if nobody
+            ranked it, or there is no structure.
+        chosen: whether the ranking chose it; ``None`` if there was no ranking.
         earlier: why the attempts before the last one failed, in order (only with ``retries``).
     """
 
@@ -48,6 +51,8 @@ class Sample:
     attempts: int = 0
     record: Structure | None = None
     rejected: Structure | None = None
+    rank: int | None = None
+    chosen: bool | None = None
     earlier: tuple[str, ...] = ()
 
     @property
@@ -125,7 +130,7 @@ class Sample:
 
     def facts(self) -> dict[str, Any]:
         """Everything but the structure, in plain types: one row of a table."""
-        return {
+        facts = {
             "id": self.id,
             "input": self.input,
             "status": self.status,
@@ -136,6 +141,12 @@ class Sample:
             "attempts": self.attempts,
             "earlier": "; ".join(self.earlier),
         }
+        # A number, because text formats know no truth values.
+        return (
+            facts
+            if self.chosen is None
+            else facts | {"rank": self.rank, "chosen": int(self.chosen)}
+        )
 
     def properties(self) -> dict[str, Any]:
         """:meth:`facts` as a file stores them: without the id and what is empty."""

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sciar.api.annotate import Annotator
-from sciar.api.predictions import Prediction
+from sciar.api.answers import Answer
 from sciar.evaluation import calibration as reliability
 from sciar.evaluation.classes import accuracy, residue_accuracy
 from sciar.evaluation.classes import sites as site_scores
 from sciar.evaluation.fmax import fmax
 from sciar.evaluation.ranking import regression
-from sciar.generation.answers import frequencies
+from sciar.generation.answered import frequencies
 from sciar.generation.decisions import decisions
 from sciar.records import Annotation, ProteinRecord
 from sciar.tokenization.answers.multi import MultiLabel
@@ -107,7 +107,7 @@ def score(
 
 
 def _figures(
-    task: Task, tasks: Iterable[Task], examples: list[Labelled], made: list[Prediction]
+    task: Task, tasks: Iterable[Task], examples: list[Labelled], made: list[Answer]
 ) -> dict[str, Any]:
     codec = task.codec
     if codec.parallel:
@@ -173,7 +173,7 @@ def _flags(codec: Sites, protein: Any, positions: Sequence[int]) -> np.ndarray:
 
 
 def _per_residue(
-    task: Task, tasks: Iterable[Task], examples: list[Labelled], made: list[Prediction]
+    task: Task, tasks: Iterable[Task], examples: list[Labelled], made: list[Answer]
 ) -> dict[str, Any]:
     """Accuracy, and for tasks that read sites out of the same labels the sites' figures."""
     truth = ["".join(map(str, e.value)) for e in examples]

@@ -11,9 +11,12 @@ from sciar.errors import UsageError
 
 Selection = Literal["auto", "raw", "kept"]
 SELECTIONS = ("auto", "raw", "kept")
+CHOSEN = "chosen"
+"""Selection of what a ranking chose; asked for when the samples are made, not here."""
 _ABOUT = {
     "raw": "raw samples, rejected ones are scored too",
     "kept": "kept samples, all others count as failed",
+    CHOSEN: "samples chosen by likelihood, apart from the figures over all",
     "": "samples",
 }
 
@@ -29,6 +32,7 @@ class Tally:
         parsed: samples that were structures at all, or ``None``.
         kept: samples that passed every check, or ``None``.
         missing: samples asked for of which there is no structure to score, or ``None``.
+        chosen: samples that a ranking by likelihood chose, or ``None`` if there was none.
     """
 
     selection: str
@@ -37,6 +41,7 @@ class Tally:
     parsed: int | None = None
     kept: int | None = None
     missing: int | None = None
+    chosen: int | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """What is known, in plain form; empty if nothing is."""
@@ -47,7 +52,7 @@ class Tally:
         """One line for a terminal; empty if nothing is known."""
         if not self.to_dict():
             return ""
-        names = ("requested", "drawn", "parsed", "kept", "missing")
+        names = ("requested", "drawn", "parsed", "kept", "missing", "chosen")
         counts = [f"{n} {v:,}" for n in names if (v := getattr(self, n)) is not None]
         return f"{_ABOUT[self.selection]}: {', '.join(counts)}"
 
@@ -91,6 +96,16 @@ def settle(
         for item in pool.items
     ]
     return replace(pool, items=items), tally, notes
+
+
+def chosen_part(pool: Collection, tally: Tally) -> tuple[Collection, Tally] | None:
+    """The samples that a ranking chose, and their counts; ``None`` if nobody ranked them."""
+    if all(item.chosen is None for item in pool.items):
+        return None
+    items = [item for item in pool.items if item.chosen]
+    missing = sum(item.structure is None for item in items)
+    about = Tally(CHOSEN, tally.requested, missing=missing, chosen=len(items))
+    return replace(pool, items=items), about
 
 
 def padded(pool: Collection, tally: Tally) -> Collection:

@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from sciar.api.predictions import OK, Prediction, failed
+from sciar.api.answers import OK, Answer, failed
 from sciar.errors import RecordError
-from sciar.generation.answers import Answered
+from sciar.generation.answered import Answered
 from sciar.nn.encoders.residues import window_starts
 from sciar.records import Protein
 from sciar.tokenization.answers.contacts import Contacts
@@ -24,7 +24,7 @@ from sciar.tokenization.answers.sites import Sites
 from sciar.tokenization.answers.task import Task
 from sciar.tokenization.vocabulary import Vocabulary
 
-Part = tuple[int, Protein, Answered, Prediction]
+Part = tuple[int, Protein, Answered, Answer]
 
 
 def windows(task: Task, protein: Protein, limit: int) -> list[tuple[int, Protein]]:
@@ -45,7 +45,7 @@ def windows(task: Task, protein: Protein, limit: int) -> list[tuple[int, Protein
 
 def join(
     id: str, task: Task, protein: Protein, parts: list[Part], vocabulary: Vocabulary, scores: bool
-) -> Prediction:
+) -> Answer:
     """One prediction out of those of the windows."""
     wrong = next((p for *_, p in parts if p.status != OK), None)
     if wrong is not None:
@@ -77,7 +77,7 @@ def join(
 
 def _per_residue(
     id: str, task: Task, protein: Protein, parts: list[Part], vocabulary: Vocabulary
-) -> Prediction:
+) -> Answer:
     ids = parts[0][2].steps[0].ids
     total = np.zeros((len(protein.sequence), len(ids)))
     count = np.zeros((len(protein.sequence), 1))
@@ -92,13 +92,13 @@ def _per_residue(
     tokens = tuple(vocabulary.names[ids[b]] for b in best)
     log_q = mean[np.arange(len(best)), best]
     logp = float(log_q.sum())
-    return Prediction(
+    return Answer(
         id, task.name, OK, task.codec.value(tokens, protein, ()),
         float(np.exp(log_q.mean())), "", logp, 0, np.exp(log_q).tolist(),
     )  # fmt: skip
 
 
-def _union(task: Task, parts: list[Part]) -> Prediction:
+def _union(task: Task, parts: list[Part]) -> Answer:
     """Members of any window, in the order of the codec; a member's chance is its largest."""
     shifted = isinstance(task.codec, Sites)
     chances: dict[Any, float] = {}

@@ -11,7 +11,7 @@ from sciar.commands.files import write_json, write_page
 
 
 def evaluate(
-    kind: Literal["crystals", "molecules"],
+    kind: Literal["crystals", "molecules", "properties"],
     generated: str,
     reference: str = "",
     train: str = "",
@@ -38,8 +38,9 @@ def evaluate(
     matching for conformers. Else they are scored as made from nothing.
 
     Args:
-        kind: crystals or molecules.
-        generated: file or folder of structures.
+        kind: crystals, molecules, or properties (a file of sciar predict against the labels of the
+            reference, joined by id).
+        generated: file or folder of structures, or file of predictions.
         reference: file, folder or name of a data set (its test split).
         train: file or data set (train split) for novelty and for the template baseline; default:
             the train split of a reference given by name.
@@ -66,6 +67,8 @@ def evaluate(
     from sciar import api
     from sciar.api.inputs import collect
 
+    if kind == "properties":
+        return _properties(generated, reference, bootstrap, seed, json)
     single: Literal["crystal", "molecule"] = "crystal" if kind == "crystals" else "molecule"
     pool = collect(generated, single)
     found = api.evaluate(
@@ -106,3 +109,17 @@ def evaluate(
         print(f"\nreport in {report}")
     read = sum(x.structure is not None or x.rejected is not None for x in pool.items)
     return exits.of(read, len(pool.items))
+
+
+def _properties(predicted: str, reference: str, bootstrap: int, seed: int, json: str) -> int:
+    from sciar.api.property_scores import evaluate_properties
+    from sciar.api.results import Options
+    from sciar.errors import UsageError
+
+    if not reference:
+        raise UsageError("predictions are scored against labels: give --reference")
+    found = evaluate_properties(predicted, reference, Options(bootstrap=bootstrap, seed=seed))
+    print(found.table())
+    if json:
+        write_json(json, {"predicted": predicted, "reference": reference, **found.to_dict()})
+    return exits.of(sum(row.get("status") == "ok" for row in found.rows), len(found.rows))

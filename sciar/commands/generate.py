@@ -7,7 +7,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from sciar.commands import exits
 from sciar.commands.files import write_json, write_page
@@ -30,6 +30,7 @@ def generate(
     smiles: str = "",
     smiles_file: str = "",
     input: str = "",
+    pxrd: str = "",
     kind: str = "",
     conditions: dict[str, Any] | None = None,
     n: int = 1,
@@ -37,10 +38,14 @@ def generate(
     batch_size: int | None = None,
     steps: int | None = None,
     temperature: float | None = None,
+    temperatures: dict[str, float] | None = None,
     top_p: float | None = None,
     retries: int | None = None,
+    at_once: bool | None = None,
     logp: bool = False,
     raw: bool = False,
+    keep: float | None = None,
+    rank_by: Literal["atom", "total"] = "atom",
     out: str = "",
     report: str = "",
     json: str = "",
@@ -61,6 +66,9 @@ def generate(
         smiles: molecule whose conformers are wanted.
         smiles_file: file with a SMILES and an optional name on each line.
         input: file with records; their compositions or SMILES are taken, and their ids kept.
+        pxrd: file with powder patterns (2-theta in degrees and intensity; .xy, .csv, .jsonl), for a
+            model that is guided by them; goes with --composition. Records of --input bring
+            patterns computed from their own structures; "none" leaves the patterns out.
         kind: crystals or molecules, for a model that makes both.
         conditions: what else the model takes (sciar models NAME lists it), as JSON or one at a
             time, such as --conditions.max_atoms 9.
@@ -69,11 +77,19 @@ def generate(
         batch_size: sequences in the making at once.
         steps: function evaluations of the coordinate sampler.
         temperature: of the symbols; 0 takes the most likely.
+        temperatures: of symbols that are announced under a label, such as
+            --temperatures '{"<level-0>": 0.3}' for the elements of an octree.
         top_p: nucleus of the symbols.
         retries: how often a failed structure is drawn again.
+        at_once: draw symbols whose places are all known in one pass, for models trained for it.
         logp: also compute the log-density of the coordinates.
         raw: also write the structures that a check rejected, each with its status, and draw
             nothing again: what figures over all samples are taken from.
+        keep: rank the samples of each input by log-likelihood and mark this share of them, the
+            best, as chosen (0.1: every tenth). All are written, each with its log-likelihood and
+            rank; sciar evaluate then prints the figures of all and of the chosen ones apart.
+        rank_by: log-likelihood divided by the number of atoms, or total, which favours small
+            structures.
         out: file or folder to write; .cif .extxyz .xyz .vasp .sdf .smi .jsonl .csv, .gz behind it
             compresses; a name without extension is a folder. Default: JSON lines on the terminal.
         report: HTML page with pictures and counts.
@@ -81,12 +97,18 @@ def generate(
         device: auto, cpu, cuda or cuda:1.
     """
     from sciar import api
+    from sciar.api.ranking import check_keep, ranked
     from sciar.commands.output import open_output
+    from sciar.commands.patterns import with_patterns
     from sciar.datasets.writers import check_format
 
-    loaded = api.load(model, _device(device))
+    loaded = api.load(model, device_of(device))
     if raw and retries:
         raise UsageError("raw samples are drawn once: leave out --retries or --raw")
+    if keep is not None:
+        check_keep(keep, rank_by)
+        print(loaded.rank_basis().line(), file=sys.stderr)
+    composition, wanted = with_patterns(pxrd, composition, conditions)
     samples = loaded.stream(
         composition=composition or None,
         elements=elements or None,
@@ -94,31 +116,41 @@ def generate(
         smiles=smiles or None,
         records=_records(smiles_file, input),
         kind=kind or None,
-        conditions=conditions,
+        conditions=wanted,
         n=n,
         seed=seed,
         batch_size=batch_size,
         steps=steps,
         temperature=temperature,
+        temperatures=temperatures,
         top_p=top_p,
         retries=0 if raw else retries,
-        logp=logp,
+        at_once=at_once,
+        logp=logp or keep is not None,
     )
     if out:
-        check_format(out, samples.kinds, raw)
+        check_format(out, samples.kinds, raw or keep is not None)
     start = time.monotonic()
     with Interrupts() as interrupts:
         facts: dict[str, Any] = {"model": loaded.name, "requested": samples.requested}
         facts["selection"] = "raw" if raw else "kept"
         with open_output(out, facts, samples.kinds[0], raw) as put:
-            done, signal = _collect(samples, put, interrupts)
+            if keep is None:
+                done, signal = _collect(samples, put, interrupts)
+            else:
+                done, signal = _collect(samples, lambda sample: None, interrupts)
+                with interrupts.shield_quietly():
+                    done = ranked(done, keep, rank_by)
+                    for sample in done:
+                        put(sample)
         with interrupts.shield_quietly():
             return _finish(
                 loaded, samples, done, signal, time.monotonic() - start, (out, report, json), raw
             )
 
 
-def _device(name: str) -> str:
+def device_of(name: str) -> str:
+    """The device that a user's word means."""
     import torch
 
     if name != "auto":
@@ -183,6 +215,9 @@ def _finish(
     if signal:
         print(f"interrupted: {counts.kept:,} finished structures are kept", file=say)
     print(counts.line(), file=say)
+    if any(sample.chosen is not None for sample in done):
+        chosen = sum(bool(sample.chosen) for sample in done)
+        print(f"chosen by likelihood: {chosen:,} of {len(done):,}", file=say)
     if out:
         print(f"written to {out}", file=say)
     if raw and out:
@@ -220,4 +255,7 @@ def _page(
 
 
 def _card_facts(sample: Sample) -> dict[str, str]:
-    return {} if sample.logp is None else {"log p": f"{sample.logp:.2f}"}
+    facts = {} if sample.logp is None else {"log p": f"{sample.logp:.2f}"}
+    if sample.rank is not None:
+        facts["rank"] = f"{sample.rank}{', chosen' if sample.chosen else ''}"
+    return facts

@@ -58,16 +58,16 @@ def token_rows(tokenizer: LayoutTokenizer, structure: Structure) -> list[dict[st
         RecordError: the tokenizer cannot express the structure.
     """
     sequence = tokenizer.encode(structure)
-    atoms = tokenizer.atom_order(structure)
+    atoms = tokenizer.atoms_of(structure, sequence)
     vocabulary = tokenizer.vocabulary
     units = {s.slot: s.unit for s in tokenizer.part_for(structure).layout.segments if s.slot}
     rows = []
     for place, number in enumerate(sequence.ids.tolist()):
-        anchor, label = int(sequence.anchors[place]), int(sequence.labels[place])
+        label = int(sequence.labels[place])
         kind = int(sequence.kinds[place])
         row: dict[str, Any] = {"place": place, "token": vocabulary.names[number], "id": number}
         row["describes"] = vocabulary.names[label] if label >= 0 else None
-        row["atom"] = atoms[anchor] if anchor >= 0 else None
+        row["atom"] = atoms[place]
         if kind:
             slot = vocabulary.slots[kind - 1]
             row |= {

@@ -6,16 +6,16 @@ import warnings
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import lightning as L
 
 from sciar.datasets.batching import PackedLoader
-from sciar.datasets.molecule_graph import perceive
+from sciar.datasets.preparing import divided, prepared, source_path
 from sciar.datasets.readers import read_all
-from sciar.datasets.registry import resolve
 from sciar.datasets.tokens import TokenCache, cached
 from sciar.errors import RecordError, UsageError
-from sciar.records import Molecule, Record
+from sciar.records import Record
 from sciar.tokenization.base import LayoutTokenizer
 
 
@@ -23,7 +23,8 @@ class StructureData(L.LightningDataModule):
     """Structures of one or several sources, tokenized, cached and packed.
 
     Args:
-        train: data set names (see ``sciar data``) or paths, used with the split ``train``.
+        train: data set names (see ``sciar data``) or paths, used with the split ``train``;
+            ``NAME:PART`` is a part of another name, such as ``moleculenet:esol``.
         tokenizer: turns structures into token sequences; its statistics are fitted on ``train``.
         val: names or paths of validation data; names use the split ``val``. Default: as ``train``.
         test: likewise for testing.
@@ -31,6 +32,10 @@ class StructureData(L.LightningDataModule):
         copies: augmented encodings of each record (1: no augmentation).
         limit: use only the first records of each source (for trials).
         graphs: perceive bonds of molecules that come without.
+        conformers: make coordinates of molecules that come without, by ETKDG.
+        divide: how sources without official parts are divided, each as a whole: ``scaffold``,
+            ``composition``, ``random`` or ``column:NAME``; all parts then come of the same files.
+        divide_seed: of the division, so that runs of several seeds have the same parts.
         cache: folder for token caches; ``None`` keeps them in memory.
         seed: of shuffling and augmentation.
     """
@@ -45,6 +50,9 @@ class StructureData(L.LightningDataModule):
         copies: int = 1,
         limit: int | None = None,
         graphs: bool = False,
+        conformers: bool = False,
+        divide: str | None = None,
+        divide_seed: int = 0,
         cache: str | None = None,
         seed: int = 0,
     ) -> None:
@@ -52,6 +60,7 @@ class StructureData(L.LightningDataModule):
         self.sources = {"train": train, "val": val or train, "test": test or val or train}
         self.tokenizer, self.batch_tokens, self.copies = tokenizer, batch_tokens, copies
         self.limit, self.graphs, self.seed = limit, graphs, seed
+        self.conformers, self.divide, self.divide_seed = conformers, divide, divide_seed
         self.cache_folder = Path(cache) if cache else None
         self._loader: PackedLoader | None = None
         self.predicted_ids: list[str] = []
@@ -64,11 +73,12 @@ class StructureData(L.LightningDataModule):
     @cached_property
     def fitted_tokenizer(self) -> LayoutTokenizer:
         """The tokenizer with statistics of the training data; what the model is built for."""
-        usable = []
+        usable: list[Any] = []
         for record in self.train_records:
             try:
-                self.tokenizer.encode(record.structure)
-                usable.append(record.structure)
+                subject = self.tokenizer.subject(record)
+                self.tokenizer.encode(subject)
+                usable.append(subject)
             except RecordError:
                 continue
             if len(usable) >= 5000:
@@ -87,9 +97,10 @@ class StructureData(L.LightningDataModule):
         found: list[Record] = []
         failed: list[str] = []
         for source in self.sources[split]:
-            path = Path(source) if Path(source).exists() else resolve(source, split)
-            records, failures = read_all(path)
+            records, failures = read_all(source_path(source, split))
             failed += [str(f.error) for f in failures]
+            if self.divide is not None:
+                records = divided(records, self.divide, split, self.divide_seed)
             found += self._prepared(records[: self.limit], failed)
         if not found:
             raise UsageError(f"{split}: no usable record in {self.sources[split]}: {failed[:1]}")
@@ -100,20 +111,12 @@ class StructureData(L.LightningDataModule):
         return found
 
     def _prepared(self, records: Sequence[Record], failed: list[str]) -> list[Record]:
-        if not self.graphs:
-            return list(records)
         done = []
         for record in records:
-            structure = record.structure
             try:
-                if isinstance(structure, Molecule) and structure.mol is None:
-                    structure = perceive(structure)
+                done.append(prepared(record, graphs=self.graphs, conformers=self.conformers))
             except RecordError as error:
-                failed.append(str(error.located(source=record.source, record=record.id)))
-                continue
-            done.append(
-                Record(record.id, structure, record.properties, record.source, record.index)
-            )
+                failed.append(str(error))
         return done
 
     def encoded(self, split: str, records: Sequence[Record]) -> TokenCache:

@@ -120,6 +120,8 @@ _SETS = (
     _molecules("sample-molecules", "RDKit conformers made by SciAR; ships with the package",
                "as SciAR"),
     _proteins("sample-proteins", "invented by SciAR; ships with the package", "as SciAR"),
+    _molecules("sample-properties", "RDKit descriptors made by SciAR; ships with the package",
+               "as SciAR"),
 )  # fmt: skip
 DATASETS: dict[str, DataSet] = {entry.name: entry for entry in _SETS}
 
@@ -216,7 +218,7 @@ def _splits(dataset: DataSet, folder: Path) -> dict[str, Path]:
     """Split name -> path; a QM9 raw folder is the split ``all``."""
     if dataset.name.startswith("sample-"):
         stem = dataset.name.replace("-", "_")
-        found = {part: folder / f"{stem}_{part}.jsonl" for part in _PARTS}
+        found = {part: folder / f"{stem}_{part}.jsonl" for part in (*_PARTS, "all")}
         whole = folder / f"{stem}.jsonl"
         parts = {part: path for part, path in found.items() if path.exists()}
         return parts or ({"records": whole} if whole.exists() else {})

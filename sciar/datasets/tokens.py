@@ -15,11 +15,12 @@ import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from sciar.errors import RecordError, UsageError
-from sciar.records import Protein, Record
+from sciar.records import Crystal, Molecule, Protein, Record
 from sciar.tokenization.base import LayoutTokenizer
 from sciar.tokenization.packing import Pack, pack_arrays
 from sciar.tokenization.sequence import ARRAYS, TokenSequence
@@ -94,7 +95,8 @@ def cached(
     """
     if folder is None:
         return _assemble(*_encode_all(records, tokenizer, copies, seed), copies)
-    name = f"{data_fingerprint(records)}-{tokenizer.fingerprint}-{copies}-{seed}-v{FORMAT}"
+    subjects = (Record(r.id, _hashed(tokenizer, r)) for r in records)
+    name = f"{data_fingerprint(subjects)}-{tokenizer.fingerprint}-{copies}-{seed}-v{FORMAT}"
     target = folder / name
     if not (target / "meta.json").exists():
         folder.mkdir(parents=True, exist_ok=True)
@@ -120,14 +122,27 @@ def data_fingerprint(records: Iterable[Record]) -> str:
     """16 hex digits over ids and structures."""
     digest = hashlib.sha256()
     for record in records:
-        structure = record.structure
         digest.update(record.id.encode())
-        for value in vars(structure).values():
-            if isinstance(value, np.ndarray):
-                digest.update(np.ascontiguousarray(value).tobytes())
-            elif isinstance(value, (tuple, list, str, int, float, Protein)):
-                digest.update(repr(value).encode())
+        _update(digest, record.structure)
     return digest.hexdigest()[:16]
+
+
+def _update(digest: Any, subject: Any) -> None:
+    for value in vars(subject).values():
+        if isinstance(value, np.ndarray):
+            digest.update(np.ascontiguousarray(value).tobytes())
+        elif isinstance(value, (tuple, list, str, int, float, dict)):
+            digest.update(repr(value).encode())
+        elif isinstance(value, Crystal | Molecule | Protein):
+            _update(digest, value)
+
+
+def _hashed(tokenizer: LayoutTokenizer, record: Record) -> Any:
+    """What the tokenizer takes of a record; a record that it refuses counts by its structure."""
+    try:
+        return tokenizer.subject(record)
+    except RecordError:
+        return record.structure
 
 
 def _encode_all(
@@ -152,9 +167,10 @@ def _encode_all(
 def _encodings(
     record: Record, index: int, tokenizer: LayoutTokenizer, copies: int, seed: int
 ) -> Iterator[TokenSequence]:
+    subject = tokenizer.subject(record)
     for copy in range(copies):
         augment = np.random.default_rng((seed, index, copy)) if copies > 1 else None
-        yield tokenizer.encode(record.structure, augment=augment)
+        yield tokenizer.encode(subject, augment=augment)
 
 
 def _assemble(

@@ -64,6 +64,8 @@ class StepPlan:
         row: (M,) cache row.  position: (M,) position in the row.
         slot: (M,) place in the padded (B, n) block of queries.
         n: most positions fed to one row.  rows: B.
+        floor: (M,) positions of the row from which on each attends to itself alone; ``None``: all
+            attend to everything before them.
         mask: (B, 1, n, longest) additive.  longest: keys in use.
     """
 
@@ -73,13 +75,19 @@ class StepPlan:
     n: int
     rows: int
     longest: int
+    floor: Tensor | None = None
     mask: Tensor = field(init=False)
 
     def __post_init__(self) -> None:
         query = torch.zeros(self.rows * self.n, dtype=torch.long, device=self.row.device)
         query[self.slot] = self.position
         key = torch.arange(self.longest, device=self.row.device)
-        hidden = key > query.view(self.rows, 1, self.n, 1)
+        own = query.view(self.rows, 1, self.n, 1)
+        hidden = key > own
+        if self.floor is not None:
+            floor = torch.full_like(query, self.longest)
+            floor[self.slot] = self.floor
+            hidden |= (key >= floor.view(self.rows, 1, self.n, 1)) & (key != own)
         self.mask = torch.zeros(hidden.shape, device=self.row.device)
         self.mask.masked_fill_(hidden, float("-inf"))
 

@@ -1,7 +1,8 @@
 """The engine: one loop for all domains.
 
 Rows are sequences in the making. Each round samples one token or payload for every row, appends
-what the grammar forces, and feeds the new positions in one forward pass. A finished row's place is
+what the grammar forces, and feeds the new positions in one forward pass. A network that is asked
+questions is fed the question about the next word with them. A finished row's place is
 taken by the next job at once. Samples of one request share the prefill of their prompt.
 """
 
@@ -13,6 +14,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from sciar.errors import UsageError
@@ -22,7 +24,7 @@ from sciar.generation.settings import GenerationSettings
 from sciar.generation.store import RowStore
 from sciar.model import AutoregressiveModel
 from sciar.nn.attention import PackedMemory
-from sciar.nn.inputs import Surroundings, inputs_at
+from sciar.nn.inputs import Inputs, Surroundings, inputs_at
 from sciar.nn.streams import derive, sample_keys, uniform
 from sciar.tokenization.base import LayoutTokenizer
 from sciar.tokenization.cursor import Choice, Cursor, End, Request, SlotQuery
@@ -77,14 +79,53 @@ class Drawn:
     steps: tuple[Step, ...] = ()
 
 
+Entry = tuple[int, bool, bool]
+"""A position to feed, whether it is a question, and whether the position after it is announced."""
+
+
 @dataclass(eq=False)
 class _Row:
+    """A sequence in the making.
+
+    Attributes:
+        fed: positions whose content has been fed.
+        asked: position that was asked about last, -1: none.
+        length: positions in the cache.
+        group: words that are asked about at once.
+    """
+
     job: Job
     cursor: Cursor
-    fed: int
-    synced: int
+    fed: int = 0
+    asked: int = -1
+    length: int = 0
+    group: int = 1
     logp: float = 0.0
     steps: list[Step] = field(default_factory=list)
+
+    def feed(self, questions: bool, private: bool, group: int) -> list[Entry]:
+        """What is to be fed now.
+
+        Questions stand where training puts them, and ``group`` of them about what comes next.
+        Private ones that are answered leave no trace.
+        """
+        writer, known = self.cursor.writer, self.cursor.known
+        kinds, weights, written = writer.kinds, writer.weights, len(writer.ids)
+
+        def asks(p: int) -> bool:
+            return questions and p < written and kinds[p] == 0 and weights[p] > 0
+
+        entries: list[Entry] = []
+        for p in range(self.fed, known):
+            if asks(p) and p != self.asked and not private:
+                entries.append((p, True, True))
+            entries.append((p, False, p + 1 < written and not asks(p + 1)))
+        if questions and isinstance(self.cursor.expect(), Choice):
+            entries += [(known + k, True, True) for k in range(group)]
+            self.asked = known
+        self.fed, self.group = known, group
+        self.length += len(entries) - (group if private and entries[-1][1] else 0)
+        return entries
 
 
 class Engine:
@@ -96,18 +137,25 @@ class Engine:
         settings: how to sample.
 
     Raises:
-        UsageError: the network is asked questions, which this engine does not put.
+        UsageError: words are to be drawn at once, but the network has no private questions; or a
+            temperature is for a symbol that the model does not have.
     """
 
     def __init__(
         self, model: AutoregressiveModel, tokenizer: LayoutTokenizer, settings: GenerationSettings
     ) -> None:
-        if model.config.questions:
-            raise UsageError("a network that is asked questions can be trained, not yet sampled")
+        if settings.at_once and not model.config.private:
+            raise UsageError("only a network with private questions can draw words at once")
         self.model, self.tokenizer, self.settings = model, tokenizer, settings
         self.device = next(model.parameters()).device
+        vocabulary = model.vocabulary
+        unknown = [name for name in settings.temperatures if name not in vocabulary]
+        if unknown:
+            raise UsageError(f"temperatures: this model has no symbol {unknown[0]!r}")
+        self._temperatures = {vocabulary.id(k): v for k, v in settings.temperatures.items()}
         self.rows: list[_Row] = []
-        self.hidden = torch.zeros(0, model.config.decoder.hidden, device=self.device)
+        # States that the next words of each row are drawn from: (rows, words at once, width).
+        self.hidden = torch.zeros(0, 1, model.config.decoder.hidden, device=self.device)
         self.after: Surroundings | None = None
         self.cache: KVCache | None = None
         self.store: RowStore | None = None
@@ -157,34 +205,34 @@ class Engine:
             if isinstance(end := cursor.expect(), End):
                 yield Drawn(job, cursor.sequence(), end.failure, 0.0)
                 continue
-            new.append(_Row(job, cursor, cursor.known, len(cursor)))
+            new.append(_Row(job, cursor))
         if new:
             self._prefill(new)
 
     def _prefill(self, new: list[_Row]) -> None:
         first = len(self.rows)
         self.rows += new
-        self._ensure(max(len(row.cursor) for row in new) + 1)
+        entries = self._entries(new, [0] * len(new), first)
         store, cache = self.store, self.cache
         assert store is not None and cache is not None
         places = list(range(first, first + len(new)))
-        store.append(places, [row.cursor for row in new], [0] * len(new))
         # what a former row left behind is masked, but a masked NaN would still spread
         cache.keys[:, first : first + len(new)] = 0.0
         cache.values[:, first : first + len(new)] = 0.0
         leaders: dict[int, int] = {}
         leader = [leaders.setdefault(id(row.job.request), i) for i, row in enumerate(new)]
         unique = sorted(set(leader))
-        lengths = torch.tensor([new[i].fed for i in unique], device=self.device)
+        lengths = torch.tensor([len(entries[i]) for i in unique], device=self.device)
         contexts = torch.tensor([new[i].cursor.context for i in unique], device=self.device)
         inside = torch.cat([torch.arange(int(n), device=self.device) for n in lengths])
         owner = torch.tensor([places[i] for i in unique], device=self.device)
-        at = owner.repeat_interleave(lengths) * store.length + inside
-        memories = [
-            PrefillMemory(PackedMemory.build(lengths, contexts)) for _ in self.model.decoder.layers
-        ]
-        has_next = self._has_next(at, [new[i] for i in unique], lengths)
-        inputs = inputs_at(store, at, has_next)
+        own = [entries[i] for i in unique]
+        private = None
+        if self.settings.at_once:
+            private = torch.tensor([e[1] for part in own for e in part], device=self.device)
+        packed = PackedMemory.build(lengths, contexts, private=private)
+        memories = [PrefillMemory(packed) for _ in self.model.decoder.layers]
+        inputs = self._inputs(own, owner.repeat_interleave(lengths))
         hidden = self.model.decode(inputs, inside, memories)
         ends = lengths.cumsum(0)
         # Each row copies what its leader computed.
@@ -197,24 +245,53 @@ class Engine:
             cache.keys[layer][rows, :, inside[take]] = memory.keys[take]
             cache.values[layer][rows, :, inside[take]] = memory.values[take]
         last = ends[source] - 1
-        self._remember(first, hidden[last], _pick(inputs.next, last))
+        self._remember(first, self._states(hidden, last, new), _pick(inputs.next, last))
 
-    def _has_next(self, at: Tensor, rows: Sequence[_Row], lengths: Tensor) -> Tensor:
-        """Whether the position after each fed one is already written down (an open slot is)."""
-        has = torch.ones(len(at), dtype=torch.bool, device=self.device)
-        ends = lengths.cumsum(0) - 1
-        open_slot = [len(row.cursor) > row.cursor.known for row in rows]
-        has[ends] = torch.tensor(open_slot, device=self.device)
-        return has
+    def _entries(self, rows: Sequence[_Row], since: Sequence[int], first: int) -> list[list[Entry]]:
+        """What each row feeds now; the store holds all of it."""
+        config, at_once = self.model.config, self.settings.at_once
+        groups = [row.cursor.group() if at_once else [] for row in rows]
+        entries = [
+            row.feed(config.questions, config.private, max(1, len(group)))
+            for row, group in zip(rows, groups, strict=True)
+        ]
+        self._ensure(max(max(len(r.cursor), r.length) + r.group for r in rows))
+        store = self.store
+        assert store is not None
+        store.append(range(first, first + len(rows)), [r.cursor for r in rows], since)
+        if config.questions and not self.tokenizer.layout.axes:
+            # A word without a place is asked about before it is written down.
+            store.blank([(first + i, len(row.cursor)) for i, row in enumerate(rows)])
+        for i, (row, group) in enumerate(zip(rows, groups, strict=True)):
+            if len(group) > 1:
+                labels = self.model.vocabulary.ids(spec.label for spec in group)
+                store.announce(first + i, row.fed, group, labels.tolist())
+        return entries
+
+    def _states(self, hidden: Tensor, last: Tensor, rows: Sequence[_Row]) -> Tensor:
+        """(B, G, hidden) states of the last entries of each row, first those of its group."""
+        groups = torch.tensor([row.group for row in rows], device=self.device)
+        ahead = torch.arange(int(groups.max()), device=self.device)
+        return hidden[torch.minimum(last[:, None] - groups[:, None] + 1 + ahead, last[:, None])]
+
+    def _inputs(self, entries: Sequence[list[Entry]], owner: Tensor) -> Inputs:
+        """Inputs of the entries of several rows, whose places in the store are ``owner``."""
+        assert self.store is not None
+        flat = torch.tensor([e for own in entries for e in own], device=self.device)
+        at = owner * self.store.length + flat[:, 0]
+        asks = flat[:, 1].bool() if self.model.config.questions else None
+        return inputs_at(self.store, at, flat[:, 2].bool(), asks)
 
     def _remember(self, first: int, hidden: Tensor, after: Surroundings) -> None:
         """Keep the last state of the rows from ``first`` on."""
-        self.hidden = torch.cat([self.hidden[:first], hidden])
+        most = max(self.hidden.shape[1], hidden.shape[1])
+        kept, new = (F.pad(x, (0, 0, 0, most - x.shape[1])) for x in (self.hidden[:first], hidden))
+        self.hidden = torch.cat([kept, new])
         if first == 0 or self.after is None:
             self.after = after
         else:
-            kept = _pick(self.after, torch.arange(first, device=self.device))
-            joined = {k: torch.cat([getattr(kept, k), v]) for k, v in vars(after).items()}
+            before = _pick(self.after, torch.arange(first, device=self.device))
+            joined = {k: torch.cat([getattr(before, k), v]) for k, v in vars(after).items()}
             self.after = Surroundings(**joined)
 
     # -- sampling --------------------------------------------------------------------------------
@@ -235,23 +312,29 @@ class Engine:
                 choices.append((i, expected))
             elif isinstance(expected, SlotQuery):
                 slots.setdefault(expected.kind, []).append(i)
-        if choices:
-            self._sample_words(choices)
+        turn = 0
+        while choices:
+            self._sample_words(choices, turn)
+            turn += 1
+            # Words that were asked about at once: each is drawn under what those before it allow.
+            again = [i for i, _ in choices if self.rows[i].group > turn]
+            asked = [(i, self.rows[i].cursor.expect()) for i in again]
+            choices = [(i, e) for i, e in asked if isinstance(e, Choice)]
         for kind in sorted(slots):
             self._sample_slots(kind, slots[kind])
 
-    def _sample_words(self, choices: list[tuple[int, Choice]]) -> None:
+    def _sample_words(self, choices: list[tuple[int, Choice]], turn: int) -> None:
         at = torch.tensor([i for i, _ in choices], device=self.device)
         rows = [self.rows[i] for i, _ in choices]
         allowed = torch.from_numpy(np.stack([c.mask for _, c in choices])).to(self.device)
         u = uniform(self._keys(rows), 1)[:, 0]
         settings = self.settings
         tokens, logp = self.model.words.sample(
-            self.hidden[at], allowed, u, settings.temperature, settings.top_p
+            self.hidden[at, turn], allowed, u, self._temperature(rows), settings.top_p
         )
         taken = list(zip(tokens.tolist(), logp.tolist(), strict=True))
         if settings.trace or settings.threshold is not None:
-            log_p = self.model.words.log_probs(self.hidden[at], allowed).cpu().numpy()
+            log_p = self.model.words.log_probs(self.hidden[at, turn], allowed).cpu().numpy()
             for i, (row, (_, choice)) in enumerate(zip(rows, choices, strict=True)):
                 step = _step(choice, log_p[i], taken[i][0], settings.threshold)
                 taken[i] = step.token, float(log_p[i, step.token])
@@ -261,11 +344,20 @@ class Engine:
             row.logp += value
             row.cursor.push_token(token)
 
+    def _temperature(self, rows: Sequence[_Row]) -> float | Tensor:
+        """Of the words that are drawn next; one for all, or (B,)."""
+        usual = self.settings.temperature
+        if not self._temperatures:
+            return usual
+        labels = [row.cursor.writer.labels[row.cursor.known :] for row in rows]
+        heats = [self._temperatures.get(own[0], usual) if own else usual for own in labels]
+        return torch.tensor(heats, dtype=torch.float64, device=self.device)
+
     def _sample_slots(self, kind: int, indices: list[int]) -> None:
-        assert self.after is not None and self.store is not None
+        assert self.after is not None
         at = torch.tensor(indices, device=self.device)
         rows = [self.rows[i] for i in indices]
-        after, hidden = _pick(self.after, at), self.hidden[at]
+        after, hidden = _pick(self.after, at), self.hidden[at, 0]
         keys = self._keys(rows)
         payload = self.model.sample_payload(kind, hidden, after, keys, self.settings.payload)
         if self.settings.score:
@@ -274,8 +366,6 @@ class Engine:
             density = head.log_prob(self.model.condition(hidden, after), target)
             for row, value in zip(rows, [] if density is None else density.tolist(), strict=True):
                 row.logp += value
-        place = torch.tensor([row.cursor.known for row in rows], device=self.device)
-        self.store.values[at * self.store.length + place, : payload.shape[1]] = payload
         for row, value in zip(rows, payload.cpu().numpy(), strict=True):
             row.cursor.push_value(value)
 
@@ -318,36 +408,37 @@ class Engine:
 
     def _feed(self) -> None:
         """One forward pass over the new positions of every row."""
-        assert self.cache is not None
         rows = self.rows
-        self._ensure(max(len(row.cursor) for row in rows) + 1)
+        begins = [row.length for row in rows]
+        entries = self._entries(rows, [row.fed for row in rows], 0)
         store, cache = self.store, self.cache
         assert store is not None and cache is not None
-        store.append(range(len(rows)), [r.cursor for r in rows], [r.synced for r in rows])
-        counts = [row.cursor.known - row.fed for row in rows]
-        place = [p for row in rows for p in range(row.fed, row.cursor.known)]
+        counts = [len(own) for own in entries]
         n = max(counts)
         lengths = torch.tensor(counts, device=self.device)
-        position = torch.tensor(place, device=self.device)
         owner = torch.arange(len(rows), device=self.device).repeat_interleave(lengths)
-        fed = torch.tensor([row.fed for row in rows], device=self.device)
+        inside = torch.cat([torch.arange(c, device=self.device) for c in counts])
+        position = torch.tensor(begins, device=self.device)[owner] + inside
+        floor = None
+        if self.settings.at_once:
+            told = torch.tensor([row.length for row in rows], device=self.device)[owner]
+            asks = torch.tensor([e[1] for own in entries for e in own], device=self.device)
+            floor = torch.where(asks, told, torch.iinfo(torch.long).max)
         plan = StepPlan(
             row=owner,
             position=position,
-            slot=owner * n + position - fed[owner],
+            slot=owner * n + inside,
             n=n,
             rows=len(rows),
-            longest=max(place) + 1,
+            longest=max(b + c for b, c in zip(begins, counts, strict=True)),
+            floor=floor,
         )
-        at = owner * store.length + position
-        inputs = inputs_at(store, at, self._has_next(at, rows, lengths))
+        inputs = self._inputs(entries, owner)
         used = KVCache(cache.keys[:, : len(rows)], cache.values[:, : len(rows)])
         memories = [StepMemory(used, i, plan) for i in range(len(self.model.decoder.layers))]
         hidden = self.model.decode(inputs, position, memories)
         last = lengths.cumsum(0) - 1
-        self.hidden, self.after = hidden[last], _pick(inputs.next, last)
-        for row in rows:
-            row.fed, row.synced = row.cursor.known, len(row.cursor)
+        self.hidden, self.after = self._states(hidden, last, rows), _pick(inputs.next, last)
 
 
 def _pick(after: Surroundings, at: Tensor) -> Surroundings:

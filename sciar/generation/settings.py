@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -16,6 +17,8 @@ class GenerationSettings:
     Attributes:
         batch_size: sequences in the making at once. It never changes the samples.
         temperature: of the words; 0 takes the most likely.
+        temperatures: of words that are announced under a label, in place of ``temperature``; such
+            as ``<level-0>`` for the labels of an octree's points.
         top_p: nucleus of the words.
         payload: sampler of the payload heads.
         seed: together with a sample's index it fixes the sample.
@@ -24,6 +27,9 @@ class GenerationSettings:
             temperature 1, whatever the sampler (a flow head costs about three more evaluations for
             each number of a payload; a diffusion head follows its ODE over 100 levels).
         max_tokens: longest sequence; a sample that grows beyond it fails.
+        at_once: words whose places are known before any of them (a level of an octree) are drawn in
+            one pass, each without seeing the others; for networks with private questions, trained
+            with the same option of their objective.
         threshold: least chance with which a member of a ranked list is taken
             (:mod:`sciar.generation.ranked`), in place of sampling it; ``None`` samples it.
         trace: keep the distribution of every sampled word (:class:`~sciar.generation.engine.Step`).
@@ -37,6 +43,8 @@ class GenerationSettings:
     retries: int = 0
     score: bool = False
     max_tokens: int = 4096
+    at_once: bool = False
+    temperatures: Mapping[str, float] = field(default_factory=dict)
     threshold: float | None = None
     trace: bool = False
 
@@ -45,7 +53,8 @@ class GenerationSettings:
             raise UsageError("batch_size must be at least 1")
         if not 0 < self.top_p <= 1:
             raise UsageError("top_p must lie in (0, 1]")
-        if self.temperature < 0 or self.payload.temperature < 0:
+        heats = (self.temperature, self.payload.temperature, *self.temperatures.values())
+        if min(heats) < 0:
             raise UsageError("temperature must not be negative")
         if self.payload.steps < 0:
             raise UsageError("steps must not be negative")

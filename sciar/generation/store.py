@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from sciar.tokenization.cursor import Cursor
+from sciar.tokenization.layout import SlotSpec
 
 _COLUMNS = ("ids", "kinds", "labels", "anchors")
 _LOCATIONS = ("positions", "places")
@@ -81,6 +82,20 @@ class RowStore:
         for name, rows_of in locations.items():
             if rows_of:
                 getattr(self, name)[where] = torch.tensor(rows_of, device=self.device)
+
+    def blank(self, where: Sequence[tuple[int, int]]) -> None:
+        """Make some positions, given as row and place in it, plain tokens."""
+        at = torch.tensor([row * self.length + place for row, place in where], device=self.device)
+        self.kinds[at] = 0
+
+    def announce(self, row: int, place: int, specs: Sequence[SlotSpec], labels: list[int]) -> None:
+        """Write down what is announced of words that are not yet known, from ``place`` on."""
+        at = slice(row * self.length + place, row * self.length + place + len(specs))
+        self.kinds[at] = 0
+        self.references[at] = -1
+        self.labels[at] = torch.tensor(labels, device=self.device)
+        self.anchors[at] = torch.tensor([s.anchor for s in specs], device=self.device)
+        self.places[at] = torch.tensor([s.place for s in specs], device=self.device)
 
     def grown(self, length: int) -> RowStore:
         """The same content with longer rows."""

@@ -43,6 +43,11 @@ class Head(nn.Module, ABC):
         super().__init__()
         self.slot, self.condition = slot, condition
 
+    @property
+    def has_density(self) -> bool:
+        """Whether :meth:`log_prob` gives numbers."""
+        return type(self).log_prob is not Head.log_prob
+
     @abstractmethod
     def loss(self, condition_NC: Tensor, target_NW: Tensor, keys_N: Tensor) -> Tensor:
         """(N,) loss; ``keys_N`` identify the slots and fix the random numbers."""

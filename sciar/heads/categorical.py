@@ -41,29 +41,33 @@ class CategoricalHead(nn.Module):
         condition_NC: Tensor,
         allowed_NV: Tensor,
         uniform_N: Tensor,
-        temperature: float = 1.0,
+        temperature: float | Tensor = 1.0,
         top_p: float = 1.0,
     ) -> tuple[Tensor, Tensor]:
         """Draw allowed tokens by inverting the cumulative distribution at ``uniform_N``.
 
-        Temperature 0 takes the most likely token. Nucleus sampling: Holtzman et al.,
-        arXiv:1904.09751.
+        Temperature 0 takes the most likely token; each may have its own, as (N,). Nucleus sampling:
+        Holtzman et al., arXiv:1904.09751.
 
         Returns:
             (N,) tokens and (N,) their log-probability under the constrained model at temperature 1.
         """
         logits = self(condition_NC).masked_fill(~allowed_NV, float("-inf"))
         log_p = logits.log_softmax(-1)
-        if temperature <= 0:
-            token = log_p.argmax(-1)
-        else:
-            p = ((logits - logits.amax(-1, True)).double() / temperature).softmax(-1)
-            p = nucleus(p, top_p) if top_p < 1 else p
-            cumulative = p.cumsum(-1)
-            threshold = (uniform_N.double() * cumulative[:, -1])[:, None]
-            # rounding at the upper end must not reach past the last possible token
-            last = p.shape[-1] - 1 - (p.flip(-1) > 0).int().argmax(-1)
-            token = torch.minimum((cumulative <= threshold).sum(-1), last)
+        heat = torch.as_tensor(temperature, dtype=torch.float64, device=logits.device)
+        heat = heat.expand(len(logits))
+        best = log_p.argmax(-1)
+        if not bool((heat > 0).any()):
+            return best, log_p.gather(1, best[:, None])[:, 0]
+        divisor = torch.where(heat > 0, heat, 1.0)[:, None]
+        p = ((logits - logits.amax(-1, True)).double() / divisor).softmax(-1)
+        p = nucleus(p, top_p) if top_p < 1 else p
+        cumulative = p.cumsum(-1)
+        threshold = (uniform_N.double() * cumulative[:, -1])[:, None]
+        # rounding at the upper end must not reach past the last possible token
+        last = p.shape[-1] - 1 - (p.flip(-1) > 0).int().argmax(-1)
+        drawn = torch.minimum((cumulative <= threshold).sum(-1), last)
+        token = torch.where(heat > 0, drawn, best)
         return token, log_p.gather(1, token[:, None])[:, 0]
 
 

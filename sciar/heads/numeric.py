@@ -44,6 +44,10 @@ class NumericHead(Head):
             mean, raw = self.net(condition_NC.float()).chunk(2, dim=-1)
         return mean, self.min_std + F.softplus(raw + math.log(math.e - 1))
 
+    def answer(self, condition_NC: Tensor) -> Tensor:
+        """(N, 2): mean and standard deviation, standardised as the targets are."""
+        return torch.cat(self(condition_NC), dim=-1)
+
     def log_prob(self, condition_NC: Tensor, target_NW: Tensor, steps: int = 0) -> Tensor:
         mean, std = self(condition_NC)
         z = (target_NW.float() - mean) / std

@@ -89,17 +89,33 @@ class PackedMemory:
     causal: bool = True
 
     @classmethod
-    def build(cls, lengths: Tensor, contexts: Tensor, flex: bool | None = None) -> PackedMemory:
-        """From (B,) lengths and (B,) bidirectional prefixes."""
+    def build(
+        cls,
+        lengths: Tensor,
+        contexts: Tensor,
+        flex: bool | None = None,
+        private: Tensor | None = None,
+        floors: Tensor | None = None,
+    ) -> PackedMemory:
+        """From (B,) lengths and (B,) bidirectional prefixes.
+
+        ``private``: (T,) positions that only they themselves attend to; ``None``: there are none.
+        ``floors``: (T,) place in its sequence from which on a position attends to itself alone.
+        """
         batch, longest = len(lengths), int(lengths.max())
         rows, flat, inside = cls._places(lengths)
         mask = None
-        if bool((contexts > 0).any()):
+        if private is not None or bool((contexts > 0).any()):
             seen = (inside[None, :] <= inside[:, None]) | (inside < contexts[:, None, None])
+            if private is not None:
+                itself = inside[None, :] == inside[:, None]
+                seen = seen & (itself | ~private[rows][:, None, :])
+                if floors is not None:
+                    seen = seen & (itself | (inside < floors[rows][:, :, None]))
             mask = torch.zeros(batch, 1, longest, longest, device=lengths.device)
             mask.masked_fill_(~seen[:, None], float("-inf"))
         use_flex = lengths.is_cuda if flex is None else flex
-        block = flex_mask(lengths, contexts) if use_flex else None
+        block = flex_mask(lengths, contexts, private, floors) if use_flex else None
         return cls(rows, flat, mask, block)
 
     @classmethod
@@ -141,7 +157,12 @@ class PackedMemory:
         return out if self.flat_T is None else out[self.flat_T]
 
 
-def flex_mask(lengths: Tensor, contexts: Tensor) -> BlockMask:
+def flex_mask(
+    lengths: Tensor,
+    contexts: Tensor,
+    private: Tensor | None = None,
+    floors: Tensor | None = None,
+) -> BlockMask:
     """FlexAttention block mask: same sequence, and causal or inside the prefix."""
     from torch.nn.attention.flex_attention import create_block_mask
 
@@ -154,7 +175,16 @@ def flex_mask(lengths: Tensor, contexts: Tensor) -> BlockMask:
     def visible(b: Tensor, h: Tensor, q: Tensor, kv: Tensor) -> Tensor:
         return (sequence[q] == sequence[kv]) & ((kv <= q) | (kv < prefix_end[q]))
 
-    return create_block_mask(visible, None, None, total, total, device=lengths.device.type)
+    def shown(b: Tensor, h: Tensor, q: Tensor, kv: Tensor) -> Tensor:
+        assert private is not None
+        return visible(b, h, q, kv) & (~private[kv] | (q == kv))
+
+    def below(b: Tensor, h: Tensor, q: Tensor, kv: Tensor) -> Tensor:
+        assert floors is not None
+        return shown(b, h, q, kv) & ((kv - starts[kv] < floors[q]) | (q == kv))
+
+    rule = visible if private is None else shown if floors is None else below
+    return create_block_mask(rule, None, None, total, total, device=lengths.device.type)
 
 
 def flex_attend(q_TND: Tensor, k_TKD: Tensor, v_TKD: Tensor, block_mask: BlockMask) -> Tensor:

@@ -29,6 +29,7 @@ class DecoderConfig:
         axes: numbers in the place of a token that the rotary embedding turns with, 3 for points in
             space (Uni-3DAR, arXiv:2503.16278); 0: it turns with the index in the sequence.
         unit: length that turns the fastest angle by one radian.
+        base: the longest wavelength of the rotary embedding is nearly ``2 pi base``, in units.
         ahead: queries stand at the place of the next token, which they are to predict, and keys at
             their own; needs axes. Without it both stand at their own.
     """
@@ -43,6 +44,7 @@ class DecoderConfig:
     checkpointing: bool = False
     axes: int = 0
     unit: float = 0.01
+    base: float = 10_000.0
     ahead: bool = False
 
     def __post_init__(self) -> None:
@@ -58,6 +60,8 @@ class DecoderConfig:
             raise UsageError(f"{self.axes} rotary axes do not fit heads of width {width}")
         if not self.unit > 0:
             raise UsageError(f"the rotary unit {self.unit} must be above zero")
+        if not self.base > 1:
+            raise UsageError(f"the rotary base {self.base} must be above one")
         if self.ahead and not self.axes:
             raise UsageError("queries that stand ahead need rotary axes")
 
@@ -138,4 +142,5 @@ class Decoder(nn.Module):
 
     def _angles(self, positions: Tensor) -> tuple[Tensor, Tensor]:
         scaled = positions / self.config.unit if self.config.axes else positions
-        return rotary_angles(scaled, self.config.hidden // self.config.heads)
+        width = self.config.hidden // self.config.heads
+        return rotary_angles(scaled, width, self.config.base)

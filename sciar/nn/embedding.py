@@ -34,7 +34,8 @@ class PayloadEncoder(nn.Module):
     """(N, width) payload of one slot kind -> (N, hidden).
 
     Torus coordinates enter as sines and cosines of several harmonics, so 0 and 1 are one point;
-    other numbers are standardised and enter as they are, beside smooth octave features.
+    other numbers are standardised and enter as they are, beside smooth octave features. Answers are
+    never read, so theirs holds the statistics only.
     """
 
     mean: Tensor
@@ -45,6 +46,8 @@ class PayloadEncoder(nn.Module):
         self.slot = slot
         self.register_buffer("mean", torch.tensor(slot.mean), persistent=False)
         self.register_buffer("std", torch.tensor(slot.std), persistent=False)
+        if slot.role == "answer":
+            return
         width = slot.width * (2 * HARMONICS + (slot.geometry != "torus"))
         self.net = nn.Sequential(
             nn.Linear(width, hidden), nn.SiLU(), nn.Linear(hidden, hidden, bias=False)
@@ -95,6 +98,25 @@ class ReferenceEncoder(nn.Module):
         return self.out(x.sum(dim=1))
 
 
+class PlaceEncoder(nn.Module):
+    """Where a token stands and where the next one will: twice (M, D) points -> (M, hidden).
+
+    Waves of length 1, 2, 4, .. beside the numbers themselves. The rotary embedding tells vectors
+    between tokens; this also tells where in the whole they are.
+    """
+
+    def __init__(self, axes: int, hidden: int, octaves: int = 8) -> None:
+        super().__init__()
+        self.octaves = octaves
+        self.out = nn.Linear(2 * axes * (1 + 2 * octaves), hidden, bias=False)
+
+    def forward(self, inputs: Inputs) -> Tensor:
+        points = torch.cat([inputs.position, inputs.next.place], dim=-1).float()
+        scale = 2 * math.pi * 0.5 ** torch.arange(self.octaves, device=points.device)
+        angle = (points[..., None] * scale).flatten(-2)
+        return self.out(torch.cat([0.1 * points, angle.sin(), angle.cos()], dim=-1))
+
+
 class InputEmbedding(nn.Module):
     """Inputs of M positions -> (M, hidden).
 
@@ -108,6 +130,7 @@ class InputEmbedding(nn.Module):
             slot is its payload alone, as in UniGenX.
         questions: whether some positions are questions, which need a vector of their own.
         relations: codes that a relation to a reference may have.
+        axes: numbers in the place of a token, if places are embedded; else 0.
     """
 
     def __init__(
@@ -120,11 +143,13 @@ class InputEmbedding(nn.Module):
         identity: bool = True,
         questions: bool = False,
         relations: int = 16,
+        axes: int = 0,
     ) -> None:
         super().__init__()
         self.question = nn.Parameter(0.02 * torch.randn(hidden)) if questions else None
         self.token = nn.Embedding(n_tokens, hidden)
         self.payload = nn.ModuleList(PayloadEncoder(s, hidden) for s in slots)
+        self.unread = [slot.role == "answer" for slot in slots]
         self.identity, self.max_anchors = identity, max_anchors
         if identity:
             self.label = nn.Embedding(n_tokens + 1, hidden)
@@ -133,12 +158,15 @@ class InputEmbedding(nn.Module):
             self.next_label = nn.Embedding(n_tokens + 1, hidden)
             self.next_anchor = nn.Embedding(max_anchors + 1, hidden)
         self.reference = ReferenceEncoder(n_tokens, hidden, relations) if references else None
+        self.place = PlaceEncoder(axes, hidden) if axes else None
 
     def forward(self, inputs: Inputs) -> Tensor:
         x = self.token(inputs.id.clamp_min(0))
         if self.question is not None:
             x = torch.where((inputs.id < 0)[:, None], self.question.to(x.dtype), x)
         for i, encoder in enumerate(self.payload):
+            if self.unread[i]:
+                continue
             where = (inputs.kind == i + 1).nonzero().squeeze(1)
             if len(where):
                 assert isinstance(encoder, SlotInput)
@@ -154,6 +182,8 @@ class InputEmbedding(nn.Module):
             x = x + self.next_kind(after.kind) + self.query(after)
         if self.reference is not None:
             x = x + self.reference(inputs.next).to(x.dtype)
+        if self.place is not None:
+            x = x + self.place(inputs).to(x.dtype)
         return x
 
     def encoder(self, kind: int) -> PayloadEncoder:

@@ -97,13 +97,7 @@ def surroundings(store: Store, at: Tensor, exists: Tensor) -> Surroundings:
     reference = torch.where(exists[:, None], store.references[at], -1)
     valid = reference >= 0
     index = reference.clamp_min(0)
-    points = (
-        store.values[index][..., :3]
-        if reference.shape[1]
-        else store.values.new_zeros(len(at), 0, 3)
-    )
-    points = points.float()
-    origin, axes = local_frames(points, valid)
+    points, origin, axes = _seen(store, at, index, valid)
     return Surroundings(
         kind=torch.where(exists, store.kinds[at], 0),
         label=torch.where(exists, store.labels[at], none),
@@ -116,6 +110,22 @@ def surroundings(store: Store, at: Tensor, exists: Tensor) -> Surroundings:
         of=torch.where(valid, store.labels[index], -1),
         place=torch.where(exists[:, None], store.places[at], store.positions[at]),
     )
+
+
+def _seen(store: Store, at: Tensor, index: Tensor, valid: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """(M, R, 3) referenced points, and the (M, 3) origin and (M, 3, 3) axes they are seen from.
+
+    Where tokens have places in space, points are the positions of tokens, seen from the place that
+    is announced; else they are payloads, seen from the frame that they make.
+    """
+    if store.places.shape[1] == 3:
+        axes = torch.eye(3, device=at.device).expand(len(at), 3, 3)
+        return store.positions[index].float(), store.places[at].float(), axes
+    if valid.shape[1]:
+        points = store.values[index][..., :3].float()
+    else:
+        points = store.values.new_zeros(len(at), 0, 3).float()
+    return points, *local_frames(points, valid)
 
 
 def inputs_at(store: Store, at: Tensor, has_next: Tensor, asks: Tensor | None = None) -> Inputs:

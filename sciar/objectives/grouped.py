@@ -114,7 +114,7 @@ class GroupedObjective(NextTokenObjective):
 
     def _hidden(self, model: AutoregressiveModel, pack: Pack, values: Tensor, salt: int) -> Tensor:
         """Payloads with some of the given ones hidden; none in validation (negative salts)."""
-        given = [i + 1 for i, s in enumerate(model.vocabulary.slots) if s.geometry == "given"]
+        given = [i + 1 for i, s in enumerate(model.vocabulary.slots) if s.role == "given"]
         read = torch.isin(pack.kinds, pack.kinds.new_tensor(given))
         chance = uniform(derive(position_keys(pack), salt + 17), 1)[:, 0]
         return torch.where((read & (chance < self.hide))[:, None], self.blank, values)

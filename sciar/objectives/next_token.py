@@ -12,6 +12,7 @@ from sciar.model import AutoregressiveModel
 from sciar.nn.inputs import Surroundings
 from sciar.nn.questions import feed
 from sciar.nn.streams import derive, normal, uniform
+from sciar.objectives.sources import answering
 from sciar.tokenization.packing import Pack
 
 
@@ -42,7 +43,7 @@ class NextTokenObjective:
         """
         noisy = self._noisy(model, pack, salt) if self.noise > 0 else None
         source = self._source(model, pack)
-        hidden, inputs = model(pack, noisy)
+        hidden, inputs = model(pack, noisy, self._blind(model, pack, salt))
         weight = torch.where(source >= 0, pack.weights, 0.0)
         return {
             "word": self._words(model, pack, hidden, source, weight),
@@ -54,11 +55,15 @@ class NextTokenObjective:
             },
         }
 
+    def _blind(self, model: AutoregressiveModel, pack: Pack, salt: int) -> Tensor | None:
+        """(B,) sequences whose questions are put many at once; ``None``: no such."""
+        return None
+
     def _source(self, model: AutoregressiveModel, pack: Pack) -> Tensor:
         """(T,) fed position whose state predicts each position; -1: none does."""
         if model.config.questions:
             raise UsageError("the network is asked questions: train it by masked next token")
-        return feed(pack, questions=False).source
+        return answering(model, pack)
 
     def total(self, losses: dict[str, tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
         """One (sum, weight) over all parts: the mean over words plus the mean over slots' parts."""
@@ -94,7 +99,8 @@ class NextTokenObjective:
         at = ((pack.kinds == number) & (weight > 0)).nonzero().squeeze(1)
         if not len(at):
             return hidden.sum() * 0.0, weight.new_zeros(())
-        near = select(after, source[at])
+        # A slot is announced right before it, wherever its answer is read off.
+        near = select(after, feed(pack, model.config.questions).source[at])
         target = model.target(number, pack.values[at], near)
         keys = derive(derive(position_keys(pack)[at], salt), number)
         loss = model.head(number).loss(model.condition(hidden[source[at]], near), target, keys)

@@ -8,6 +8,7 @@ from typing import Any
 import lightning as L
 import torch
 import torch.distributed as dist
+from jsonargparse import set_parsing_settings
 from lightning.pytorch.strategies import ModelParallelStrategy
 from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
@@ -15,12 +16,16 @@ from torch.distributed.tensor import DTensor
 
 from sciar.errors import ModelError, UsageError
 from sciar.folder import load_folder
-from sciar.growth import copy_weights, train_only_new
+from sciar.growth import copy_weights, grows, train_only_new
 from sciar.model import AutoregressiveModel, ModelConfig
 from sciar.objectives.next_token import NextTokenObjective
+from sciar.tasks.inheritance import inherit
 from sciar.tasks.schedule import warmup_cosine
 from sciar.tokenization.base import LayoutTokenizer
 from sciar.tokenization.packing import Pack
+
+# Objectives are dataclasses, of which a recipe could otherwise name no other by its class path.
+set_parsing_settings(subclasses_enabled=[NextTokenObjective])
 
 _SHOWN = 6
 """Most parts of the loss on the progress bar."""
@@ -45,9 +50,11 @@ class AutoregressiveTask(L.LightningModule):
         matmul_precision: ``highest``, ``high`` or ``medium``; the last lets fp32 products run in
             bf16.
         seed: of initial weights and training noise.
-        init_from: model folder to start from (fine-tuning); its sizes must be the same, its
-            statistics may differ, and its vocabulary must be the beginning of the new one.
-        new_only: train only what new symbols have brought (:func:`sciar.growth.train_only_new`).
+        init_from: model folder to start from (fine-tuning); its sizes must be the same. Symbols
+            and slots are matched by name; where only symbols are new, they begin like the old ones
+            of their family (:mod:`sciar.growth`); statistics may differ.
+        new_only: train only what new symbols have brought (:func:`sciar.growth.train_only_new`);
+            the old vocabulary must be the beginning of the new one.
     """
 
     def __init__(
@@ -85,7 +92,10 @@ class AutoregressiveTask(L.LightningModule):
             raise UsageError("new_only trains what is new beside a model: name it with init_from")
         if init_from:
             source = load_folder(Path(init_from))
-            copy_weights(source, self.model)
+            if new_only or grows(source.model.vocabulary, self.model.vocabulary):
+                copy_weights(source, self.model)
+            else:
+                inherit(source, self.model)
             if new_only:
                 # Decay would move old rows that have no gradient.
                 self.weight_decay = 0.0

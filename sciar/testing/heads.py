@@ -30,7 +30,10 @@ class HeadTests(ABC):
         shape = (count, head.slot.width)
         torus = head.slot.geometry == "torus"
         draw = torch.rand if torus else torch.randn
-        return condition, draw(shape, generator=generator), torch.arange(100, 100 + count)
+        target = draw(shape, generator=generator)
+        if head.slot.classes:
+            target = torch.randint(head.slot.classes, shape, generator=generator).float()
+        return condition, target, torch.arange(100, 100 + count)
 
     def trained_head(self, steps: int = 60) -> tuple[Head, list[float]]:
         """A head after a few steps on one batch, and its loss at fixed keys before and after."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 import numpy as np
@@ -33,6 +33,8 @@ class LayoutTokenizer(ABC):
         conditions: names of the constraints that :meth:`request` understands, the one that says
             most about a structure first.
         reads: kind of records that files are read for (``datasets.readers.Kind``); ``None``: any.
+        needs_graph: molecules are encoded by their bonds, which must be perceived if unknown.
+        atom_segment: name of the segment with one slot an atom, in the order of :meth:`atom_order`.
     """
 
     vocabulary: Vocabulary
@@ -41,6 +43,8 @@ class LayoutTokenizer(ABC):
     makes: tuple[str, ...] = ()
     conditions: tuple[str, ...] = ()
     reads: Literal["crystal", "molecule", "protein"] | None = None
+    needs_graph: bool = False
+    atom_segment: str = ""
     floors: ClassVar[dict[str, float]] = {}
 
     @abstractmethod
@@ -64,6 +68,10 @@ class LayoutTokenizer(ABC):
     @abstractmethod
     def plan(self, segment: Segment, fields: Mapping[str, Words | Slots]) -> tuple[SlotSpec, ...]:
         """The slots of a segment, known from the fields before it."""
+
+    def subject(self, record: Record) -> Any:
+        """What of a record :meth:`encode` takes: its structure, unless labels are needed too."""
+        return record.structure
 
     def known(self, constraints: Mapping[str, Any]) -> dict[str, Any]:
         """The constraints that are set, all of which the tokenizer must understand.
@@ -112,6 +120,20 @@ class LayoutTokenizer(ABC):
         """Anchor of a token -> index of its atom in the structure as it was read."""
         return list(range(len(structure)))
 
+    def arranged(
+        self, structure: Structure, augment: np.random.Generator | None = None
+    ) -> tuple[dict[str, Words | Slots], Sequence[int]]:
+        """Fields, and the :meth:`atom_order` that goes with them.
+
+        By default nothing is augmented, because a tokenizer that turns atoms about must say how.
+        """
+        return dict(self.fields(structure)), self.atom_order(structure)
+
+    def atoms_of(self, structure: Structure, sequence: TokenSequence) -> list[int | None]:
+        """For each token, the index of the atom that it is about, in the structure as read."""
+        order = self.atom_order(structure)
+        return [order[anchor] if anchor >= 0 else None for anchor in sequence.anchors.tolist()]
+
     def check_kind(self, structure: object) -> None:
         """Refuse a structure of a kind that the tokenizer does not take.
 
@@ -122,13 +144,21 @@ class LayoutTokenizer(ABC):
         if kind not in self.makes:
             raise RecordError(f"this model takes {' and '.join(self.makes)}, not {kind}")
 
-    def word_grammar(self, segment: Segment, request: Request) -> WordGrammar:
-        """Grammar of a generated token segment."""
+    def word_grammar(
+        self, segment: Segment, request: Request, fields: Mapping[str, Words | Slots]
+    ) -> WordGrammar:
+        """Grammar of a generated token segment, known from the fields before it."""
         raise UsageError(f"{type(self).__name__} does not generate {segment.name}; give it")
 
     def word_anchors(self, segment: Segment, words: tuple[str, ...]) -> tuple[int, ...]:
         """Anchor of each word; by default none."""
         return (-1,) * len(words)
+
+    def slot_position(
+        self, segment: Segment, spec: SlotSpec, value: np.ndarray
+    ) -> tuple[float, ...]:
+        """Where a slot stands once its payload is known; by default where it was announced."""
+        return spec.place
 
     def config(self) -> dict[str, Any]:
         """Constructor arguments beside the vocabulary, in plain types."""

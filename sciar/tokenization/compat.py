@@ -161,7 +161,12 @@ class UniGenXTokenizer(LayoutTokenizer):
         count = len(words) + 3 if self.target.crystal else parse("".join(words)).GetNumAtoms()
         return (SlotSpec(),) * count
 
-    def word_grammar(self, segment: Segment, request: Request) -> WordGrammar:
+    def word_grammar(
+        self,
+        segment: Segment,
+        request: Request,
+        fields: Mapping[str, Words | Slots] | None = None,
+    ) -> WordGrammar:
         limit = min(request.constraints.get("max_atoms", self.max_atoms), self.max_atoms)
         return GroupedElements(self.vocabulary, limit)
 

@@ -53,6 +53,7 @@ class CrystalTokenizer(LayoutTokenizer):
     """
 
     makes = ("crystals",)
+    atom_segment = "sites"
     floors: ClassVar[dict[str, float]] = {LATTICE: 0.02, SITE: 0.02}
     """Two per cent of a length or of a cell vector, a degree of an angle."""
 
@@ -152,7 +153,12 @@ class CrystalTokenizer(LayoutTokenizer):
     def word_anchors(self, segment: Segment, words: tuple[str, ...]) -> tuple[int, ...]:
         return tuple(range(len(words)))
 
-    def word_grammar(self, segment: Segment, request: Request) -> WordGrammar:
+    def word_grammar(
+        self,
+        segment: Segment,
+        request: Request,
+        fields: Mapping[str, Words | Slots] | None = None,
+    ) -> WordGrammar:
         return CompositionGrammar(self.vocabulary, self.max_atoms, **request.constraints)
 
     def request(self, constraints: Mapping[str, Any], id: str = "") -> Request:
@@ -184,14 +190,18 @@ class CrystalTokenizer(LayoutTokenizer):
         return {"composition": dict(record.structure.composition)}
 
     def verify(self, structure: Structure, request: Request) -> str:
-        """Physical sanity of a sample: spec 8.4 item 7."""
-        assert isinstance(structure, Crystal)
-        if structure.volume < 0.1 * len(structure):
-            return f"cell volume {structure.volume:.3g} cubic angstrom is too small"
-        if np.linalg.norm(structure.lattice, axis=1).max() > 200.0:
-            return "a cell vector is longer than 200 angstrom"
-        return ""
+        return check_cell(structure)
 
     @staticmethod
     def _sites(words: Words) -> tuple[SlotSpec, ...]:
         return tuple(SlotSpec(label=s, anchor=i) for i, s in enumerate(words.tokens))
+
+
+def check_cell(structure: Structure) -> str:
+    """Physical sanity of a sampled crystal (spec 8.4 item 7): empty, or what is wrong."""
+    assert isinstance(structure, Crystal)
+    if structure.volume < 0.1 * len(structure):
+        return f"cell volume {structure.volume:.3g} cubic angstrom is too small"
+    if np.linalg.norm(structure.lattice, axis=1).max() > 200.0:
+        return "a cell vector is longer than 200 angstrom"
+    return ""

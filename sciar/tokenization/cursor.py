@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
-from sciar.errors import RecordError, UsageError
+from sciar.errors import RecordError
 from sciar.tokenization.layout import Layout, Segment, Slots, SlotSpec, Words, Writer
 from sciar.tokenization.sequence import TokenSequence
 from sciar.tokenization.vocabulary import Vocabulary
@@ -59,6 +59,25 @@ class WordGrammar(Protocol):
         ...
 
 
+@runtime_checkable
+class PlacedGrammar(WordGrammar, Protocol):
+    """Where tokens have places: a grammar that knows something of each word before it is drawn.
+
+    Attributes:
+        position: where the word taken last stands.
+    """
+
+    position: tuple[float, ...]
+
+    def coming(self) -> SlotSpec:
+        """Label, anchor and place of the coming word; nothing where the segment may end."""
+        ...
+
+    def group(self) -> list[SlotSpec]:
+        """The coming word, and words after it that may be announced before it is known."""
+        ...
+
+
 @dataclass(frozen=True, eq=False)
 class Request:
     """What one sample is asked for.
@@ -80,8 +99,10 @@ class Planner(Protocol):
     vocabulary: Vocabulary
     layout: Layout
 
-    def word_grammar(self, segment: Segment, request: Request) -> WordGrammar:
-        """Grammar of a generated token segment."""
+    def word_grammar(
+        self, segment: Segment, request: Request, fields: Mapping[str, Words | Slots]
+    ) -> WordGrammar:
+        """Grammar of a generated token segment, known from the fields before it."""
         ...
 
     def word_anchors(self, segment: Segment, words: tuple[str, ...]) -> tuple[int, ...]:
@@ -92,9 +113,18 @@ class Planner(Protocol):
         """The slots of a slot segment, known from the fields before it."""
         ...
 
+    def slot_position(
+        self, segment: Segment, spec: SlotSpec, value: np.ndarray
+    ) -> tuple[float, ...]:
+        """Where a slot stands once its payload is known; for layouts with axes."""
+        ...
+
 
 class Cursor:
     """Walks the layout of ``planner`` for one request.
+
+    Where tokens have places, a word is written down before it is drawn, with all that is announced
+    of it, as slots are everywhere.
 
     Attributes:
         writer: everything appended so far (prompt included).
@@ -103,17 +133,15 @@ class Cursor:
     def __init__(self, planner: Planner, request: Request) -> None:
         self.planner, self.request = planner, request
         self.vocabulary, self.layout = planner.vocabulary, planner.layout
-        if self.layout.axes and any(s.role == "generated" for s in self.layout.segments):
-            # The place of what is generated depends on its content, which only a domain can read.
-            raise UsageError(
-                f"layout {self.layout.name}: tokens with places need a cursor of their tokenizer"
-            )
         self.writer = Writer(self.vocabulary, self.layout.references, self.layout.axes)
         self.fields: dict[str, Words | Slots] = dict(request.fields)
         self.segment = 0
         self.failure = ""
         self.context = 0
         self._grammar: WordGrammar | None = None
+        # The same, where it announces its words: to ask a protocol each time costs too much.
+        self._placed: PlacedGrammar | None = None
+        self._open_word = False
         self._start = 0
         self._specs: tuple[SlotSpec, ...] | None = None
         self._filled = 0
@@ -140,23 +168,34 @@ class Cursor:
             return End(self.failure)
         return Choice(mask)
 
+    def group(self) -> list[SlotSpec]:
+        """What may be announced at once of the next words; at most one where nothing is known."""
+        if self._placed is not None and self._open_word:
+            return self._placed.group()
+        return [SlotSpec()]
+
     def push_token(self, token: int) -> None:
         """Append a sampled token, then everything that it forces."""
         if token == self._terminator():
+            if self._open_word:
+                self.writer.withdraw()
             self._end_words()
         else:
             assert self._grammar is not None
             self._grammar.push(token)
-            # The decoder sees a word with its anchor, in training and in generation alike.
-            segment = self.layout.segments[self.segment]
-            self.writer.tokens((self.vocabulary.names[token],), (), 0.0)
-            words = tuple(self.vocabulary.names[i] for i in self.writer.ids[self._start :])
-            self.writer.anchors[self._start :] = self.planner.word_anchors(segment, words)
+            self._write_word(token)
+        self._open_word = False
         self._settle()
 
     def push_value(self, value: np.ndarray) -> None:
         """Fill the next slot with its payload of (width,) numbers, then go on."""
         self.writer.values[-1][0, : len(value)] = value
+        if self.layout.axes:
+            assert self._specs is not None
+            segment, spec = self.layout.segments[self.segment], self._specs[self._filled]
+            self.writer.positions[-1] = self._somewhere(
+                self.planner.slot_position(segment, spec, value)
+            )
         self._filled += 1
         self._settle()
 
@@ -168,7 +207,7 @@ class Cursor:
     @property
     def known(self) -> int:
         """Number of leading positions whose content is known."""
-        return len(self.writer.ids) - (self._open_slot and not self._done)
+        return len(self.writer.ids) - ((self._open_slot or self._open_word) and not self._done)
 
     @property
     def _done(self) -> bool:
@@ -186,10 +225,38 @@ class Cursor:
 
     def _end_words(self) -> None:
         segment = self.layout.segments[self.segment]
-        words = tuple(self.vocabulary.names[i] for i in self.writer.ids[self._start :])
-        self.fields[segment.name] = Words(words, tuple(self.writer.anchors[self._start :]))
-        self._grammar = None
+        names = self.vocabulary.names
+        words = tuple(names[i] for i in self.writer.ids[self._start :])
+        anchors = tuple(self.writer.anchors[self._start :])
+        if self.layout.axes:
+            labels = self.writer.labels[self._start :]
+            self.fields[segment.name] = Words(
+                words,
+                anchors,
+                tuple(names[i] if i >= 0 else "" for i in labels),
+                tuple(self.writer.places[self._start :]),
+                tuple(self.writer.positions[self._start :]),
+            )
+        else:
+            self.fields[segment.name] = Words(words, anchors)
+        self._grammar = self._placed = None
+        self._after_words(segment)
         self.segment += 1
+
+    def _write_word(self, token: int) -> None:
+        segment = self.layout.segments[self.segment]
+        if self._open_word:
+            self.writer.ids[-1] = token
+            if self._placed is not None:
+                self.writer.positions[-1] = self._somewhere(self._placed.position)
+            return
+        # The decoder sees a word with its anchor, in training and in generation alike.
+        self.writer.tokens((self.vocabulary.names[token],), (), segment.weight)
+        words = tuple(self.vocabulary.names[i] for i in self.writer.ids[self._start :])
+        self.writer.anchors[self._start :] = self.planner.word_anchors(segment, words)
+
+    def _somewhere(self, position: tuple[float, ...]) -> tuple[float, ...]:
+        return position or (0.0,) * self.layout.axes
 
     def _settle(self) -> None:
         """Append everything that needs no sampling, up to the next open question."""
@@ -197,19 +264,44 @@ class Cursor:
             if self.segment == self.layout.context_segments and not self.context:
                 self.context = len(self.writer.ids) if self.layout.bidirectional else 0
             segment = self.layout.segments[self.segment]
-            if segment.constant:
-                self.writer.tokens(segment.tokens, (), 0.0)
-                self.segment += 1
-            elif segment.kind == "token" and segment.name in self.fields:
-                self.writer.segment(segment, self.fields)
-                self.segment += 1
+            if segment.constant or segment.name in self.fields:
+                self._write_known(segment)
             elif segment.kind == "token":
-                if self._grammar is None:
-                    self._grammar = self.planner.word_grammar(segment, self.request)
-                    self._start = len(self.writer.ids)
-                return
+                if self._words(segment):
+                    return
             elif self._slot(segment):
                 return
+
+    def _write_known(self, segment: Segment) -> None:
+        self.writer.segment(segment, self.fields)
+        self.segment += 1
+        self._after_words(segment)
+
+    def _after_words(self, segment: Segment) -> None:
+        if segment.kind == "token" and segment.role == "generated":
+            self.writer.terminator_weight = segment.weight
+
+    def _words(self, segment: Segment) -> bool:
+        """Open the next word of a segment; False when the segment ended by itself."""
+        if self._grammar is None:
+            self._start = len(self.writer.ids)
+            try:
+                self._grammar = self.planner.word_grammar(segment, self.request, self.fields)
+            except RecordError as error:
+                self.failure = str(error)
+                return True
+            grammar = self._grammar
+            self._placed = grammar if isinstance(grammar, PlacedGrammar) else None
+        if self._terminator() is None:
+            mask, may_end = self._grammar.allowed()
+            if may_end and not mask.any():
+                self._end_words()
+                return False
+        if self.layout.axes:
+            spec = self._placed.coming() if self._placed is not None else SlotSpec()
+            self.writer.word(spec, segment.weight)
+            self._open_word = True
+        return True
 
     def _slot(self, segment: Segment) -> bool:
         """Open the next slot of a segment; False when it needed no sampling."""
@@ -221,11 +313,25 @@ class Cursor:
                 return True
             self._start, self._filled = len(self.writer.ids), 0
         if self._filled == len(self._specs):
-            self._specs = None
-            self.segment += 1
+            self._close_slots(segment)
             return False
-        self.writer.slot(segment, self._specs[self._filled], self._start)
-        if self._filled < segment.pinned:
+        pinned = self._filled < segment.pinned
+        spec = self._specs[self._filled]
+        self.writer.slot(segment, spec, self._start, 0.0 if pinned else segment.weight)
+        if pinned:
+            if self.layout.axes:
+                zero = np.zeros(self.vocabulary.slots[self.vocabulary.kind(segment.slot) - 1].width)
+                at = self.planner.slot_position(segment, spec, zero)
+                self.writer.positions[-1] = self._somewhere(at)
             self._filled += 1
             return False
         return True
+
+    def _close_slots(self, segment: Segment) -> None:
+        width = self.vocabulary.slots[self.vocabulary.kind(segment.slot) - 1].width
+        assert self._specs is not None
+        values = self.writer.values[len(self.writer.values) - len(self._specs) :]
+        rows = np.concatenate([np.zeros((0, self.writer.width), np.float32), *values])
+        self.fields[segment.name] = Slots(self._specs, rows[:, :width].astype(np.float64))
+        self._specs = None
+        self.segment += 1

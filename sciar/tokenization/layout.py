@@ -69,7 +69,8 @@ class SlotSpec:
     """What one slot describes: see :class:`~sciar.tokenization.sequence.TokenSequence`.
 
     ``references`` count slots of the same segment (0 = its first slot), not positions. ``place``
-    and ``position`` are (D) numbers each where the layout has axes.
+    and ``position`` are (D) numbers each where the layout has axes. ``weight`` scales the loss
+    weight of the segment: 0 where the value is not known.
     """
 
     label: str = ""
@@ -78,6 +79,7 @@ class SlotSpec:
     relations: tuple[int, ...] = ()
     place: tuple[float, ...] = ()
     position: tuple[float, ...] = ()
+    weight: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -152,6 +154,10 @@ class Layout:
         segments = tuple(replace(s, **changes) if s.name == name else s for s in self.segments)
         count = self.references if references is None else references
         return replace(self, segments=segments, references=count)
+
+    def with_segments(self, segments: tuple[Segment, ...]) -> Layout:
+        """The same layout with other segments."""
+        return replace(self, segments=segments)
 
     def assemble(
         self, vocabulary: Vocabulary, fields: Fields, stop: int | None = None
@@ -240,6 +246,12 @@ class Layout:
         return Slots(tuple(specs), sequence.values[at:end, :width].astype(np.float64))
 
 
+_COLUMNS = (
+    "ids", "kinds", "weights", "labels", "anchors", "values", "references", "relations",
+    "positions", "places",
+)  # fmt: skip
+
+
 class Writer:
     """Collects positions, one token, slot or segment at a time."""
 
@@ -275,7 +287,7 @@ class Writer:
             return
         start = len(self.ids)
         for i, (spec, row) in enumerate(zip(value.specs, value.values, strict=True)):
-            self.slot(segment, spec, start, 0.0 if i < segment.pinned else weight)
+            self.slot(segment, spec, start, 0.0 if i < segment.pinned else weight * spec.weight)
             self.values[-1][0, : len(row)] = row
 
     def tokens(self, names: tuple[str, ...], anchors: tuple[int, ...], weight: float) -> None:
@@ -291,6 +303,18 @@ class Writer:
         self.relations += [(0,) * self.n_references] * n
         self.positions += [(0.0,) * self.axes] * n
         self.places += [(0.0,) * self.axes] * n
+
+    def word(self, spec: SlotSpec, weight: float) -> None:
+        """Append a word that is still to be drawn, with what is announced of it."""
+        self.tokens((self.vocabulary.names[0],), (spec.anchor,), weight)
+        self.labels[-1] = self.vocabulary.id(spec.label) if spec.label else -1
+        if spec.place:
+            self.places[-1] = spec.place
+
+    def withdraw(self) -> None:
+        """Drop the word that was written last."""
+        for name in _COLUMNS:
+            getattr(self, name).pop()
 
     def slot(self, segment: Segment, spec: SlotSpec, start: int, weight: float = 0.0) -> None:
         """Append one slot of a segment that began at position ``start``; its payload is zero."""

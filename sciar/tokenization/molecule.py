@@ -62,6 +62,8 @@ class MoleculeTokenizer(LayoutTokenizer):
     """
 
     makes = ("molecules",)
+    atom_segment = "atoms"
+    needs_graph = True
     floors: ClassVar[dict[str, float]] = {ATOM: 0.02}
     """In angstrom."""
 
@@ -177,7 +179,12 @@ class MoleculeTokenizer(LayoutTokenizer):
             count += is_atom
         return tuple(anchors)
 
-    def word_grammar(self, segment: Segment, request: Request) -> WordGrammar:
+    def word_grammar(
+        self,
+        segment: Segment,
+        request: Request,
+        fields: Mapping[str, Words | Slots] | None = None,
+    ) -> WordGrammar:
         limit = min(request.constraints.get("max_atoms") or self.max_atoms, self.max_atoms)
         return SmilesGrammar(self.vocabulary, limit, limit if self.hydrogens else None)
 

@@ -17,6 +17,7 @@ MAX_LEVELS = 10
 """Levels that a Morton code holds: 10 bits an axis."""
 
 ANCHORS = ("centre", "corner")
+FRAMES = ("given", "principal")
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,9 @@ class OctreeGrid:
         rotation: probability that an augmented placing is rotated.
         anchor: where the points go in the box: their mean cell to its ``centre``, as published, or
             their lowest cells to its ``corner``, which needs fewer nodes.
+        frame: axes of the box before any random rotation: as ``given``, or the ``principal`` axes
+            of the points, the longest along x; of the four proper choices of their directions an
+            augmented placing draws one.
     """
 
     levels: int
@@ -37,6 +41,7 @@ class OctreeGrid:
     step: float = 0.01
     rotation: float = 1.0
     anchor: str = "centre"
+    frame: str = "given"
 
     def __post_init__(self) -> None:
         if not 1 <= self.levels <= MAX_LEVELS:
@@ -51,6 +56,8 @@ class OctreeGrid:
             raise UsageError(f"{self.rotation} is no probability of a rotation")
         if self.anchor not in ANCHORS:
             raise UsageError(f"anchor {self.anchor!r} is none of {ANCHORS}")
+        if self.frame not in FRAMES:
+            raise UsageError(f"frame {self.frame!r} is none of {FRAMES}")
 
     @property
     def bins(self) -> int:
@@ -122,6 +129,7 @@ class Placement:
 
     Attributes:
         grid: the grid, perhaps with more levels than were asked for.
+        exact: (N, 3) the points in the box before they were rounded to bins.
         cells: (N, 3) int64 cell of each point, in ``0 .. grid.cells - 1``.
         bins: (N, 3) int64 place inside the cell, in ``0 .. grid.bins - 1``.
         rotation: (3, 3) and origin: (3,) take grid coordinates back to the input's frame.
@@ -132,6 +140,7 @@ class Placement:
     bins: np.ndarray
     rotation: np.ndarray
     origin: np.ndarray
+    exact: np.ndarray
 
     def restored(self) -> np.ndarray:
         """(N, 3) the points in the frame of the input, within half a step on each grid axis."""
@@ -166,9 +175,11 @@ def place(
     # Sums depend on the order of their terms; in a fixed order they do not depend on the input's.
     mean = given[np.lexsort(given.T[::-1])].mean(0)
     turn, shift = np.eye(3), np.full(3, grid.edge / 2)
+    if grid.frame == "principal":
+        turn = principal_axes(given - mean, augment)
     if augment is not None:
         if augment.random() < grid.rotation:
-            turn = random_rotation(augment)
+            turn = random_rotation(augment) @ turn
         shift = shift + augment.normal(0.0, grid.edge / 2, 3)
     inside = (given - mean) @ turn.T + shift
     extent = float(np.ptp(inside, axis=0).max()) / grid.edge
@@ -186,7 +197,24 @@ def place(
         raise grid.too_large(needed)
     move = _move(cells, grid, augment)
     origin = mean - (shift + move * grid.edge) @ turn
-    return Placement(grid, cells + move, bins, turn, origin)
+    return Placement(grid, cells + move, bins, turn, origin, inside + move * grid.edge)
+
+
+def principal_axes(centred: np.ndarray, augment: np.random.Generator | None = None) -> np.ndarray:
+    """(3, 3) rotation onto the principal axes, its rows, by falling extent.
+
+    The directions of the first two are drawn, or else such that the points reach out further the
+    positive way (third moments); the last makes a right-handed system.
+    """
+    ordered = centred[np.lexsort(centred.T[::-1])]
+    axes = np.linalg.eigh(ordered.T @ ordered)[1].T[::-1]
+    if augment is None:
+        signs = np.where(((ordered @ axes.T) ** 3).sum(0) < 0, -1.0, 1.0)
+    else:
+        signs = np.append(augment.choice((-1.0, 1.0), 2), 1.0)
+    axes = axes * signs[:, None]
+    axes[2] = np.cross(axes[0], axes[1])
+    return axes
 
 
 def random_rotation(rng: np.random.Generator) -> np.ndarray:

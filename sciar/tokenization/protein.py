@@ -37,7 +37,7 @@ from sciar.tokenization.vocabulary import SlotKind, Vocabulary
 
 RESIDUE = "<residue>"
 AXES = 2
-_BASE = Vocabulary(SPECIALS, (SlotKind(RESIDUE, 1, geometry="given"),))
+_BASE = Vocabulary(SPECIALS, (SlotKind(RESIDUE, 1, geometry="symbol", role="given"),))
 
 
 class ProteinTokenizer(LayoutTokenizer):

@@ -65,3 +65,19 @@ ARRAYS: dict[str, np.dtype] = {
     "positions": np.dtype(np.float32),
     "places": np.dtype(np.float32),
 }
+
+
+def without(sequence: TokenSequence, gone: np.ndarray) -> TokenSequence:
+    """The sequence without some positions, which no slot may refer to.
+
+    Args:
+        sequence: L tokens.
+        gone: (L,) bool.
+    """
+    kept = {name: getattr(sequence, name)[~gone] for name in ARRAYS}
+    moved = np.cumsum(~gone) - 1
+    references = kept["references"]
+    kept["references"] = np.where(references >= 0, moved[references.clip(0)], -1).astype(
+        references.dtype
+    )
+    return TokenSequence(**kept, context=sequence.context - int(gone[: sequence.context].sum()))

@@ -81,6 +81,7 @@ class UnifiedTokenizer(LayoutTokenizer):
         self.makes = tuple(kind for part in self.parts.values() for kind in part.makes)
         known = [name for part in self.parts.values() for name in part.conditions]
         self.conditions = (*dict.fromkeys(known), "kind")
+        self.needs_graph = any(part.needs_graph for part in self.parts.values())
         self.max_atoms = max(part.max_atoms for part in self.parts.values())
         merged = _merged([part.vocabulary for part in self.parts.values()])
         self.vocabulary = vocabulary or merged
@@ -167,8 +168,13 @@ class UnifiedTokenizer(LayoutTokenizer):
     def plan(self, segment: Segment, fields: Mapping[str, Words | Slots]) -> tuple[SlotSpec, ...]:
         return self._with_fields(fields).plan(segment, fields)
 
-    def word_grammar(self, segment: Segment, request: Request) -> WordGrammar:
-        return self._asked(request).word_grammar(segment, request)
+    def word_grammar(
+        self,
+        segment: Segment,
+        request: Request,
+        fields: Mapping[str, Words | Slots] | None = None,
+    ) -> WordGrammar:
+        return self._asked(request).word_grammar(segment, request, fields or {})
 
     def fit_statistics(self, structures: Iterable[Structure]) -> None:
         """Measure the slot kinds of each part on the structures that it takes."""

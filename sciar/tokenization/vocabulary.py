@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -13,7 +13,8 @@ import numpy as np
 
 from sciar.errors import RecordError, UsageError
 
-GEOMETRIES = ("euclidean", "torus", "local", "given")
+GEOMETRIES = ("euclidean", "torus", "local", "symbol")
+ROLES = ("value", "given", "answer")
 
 
 @dataclass(frozen=True)
@@ -25,10 +26,13 @@ class SlotKind:
         width: how many numbers the payload holds.
         geometry: the space that the payload lives in: ``euclidean`` (numbers as they are),
             ``torus`` (fractional coordinates, period 1), ``local`` (3-D points, predicted in the
-            frame of the points that the slot refers to), or ``given`` (numbers that are only ever
-            read, by an input module of their own; no head predicts them).
+            frame of the points that the slot refers to), or ``symbol`` (the index of a symbol,
+            which an input module of its own reads).
         mean: per-component mean that the head's target is standardised with.
         std: per-component standard deviation, likewise.
+        role: ``value`` (predicted, then read), ``given`` (read, never predicted: it has no head) or
+            ``answer`` (predicted, never read, so that answers do not hang on each other).
+        classes: number of classes of an answer whose payload is the index of one; 0: a number.
     """
 
     name: str
@@ -36,8 +40,16 @@ class SlotKind:
     geometry: str = "euclidean"
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
+    role: str = "value"
+    classes: int = 0
 
     def __post_init__(self) -> None:
+        if self.role not in ROLES:
+            raise UsageError(f"slot {self.name}: role {self.role!r} is none of {ROLES}")
+        if self.classes and (self.role != "answer" or self.width != 1 or self.classes < 2):
+            raise UsageError(
+                f"slot {self.name}: only answers of width 1 are classes, and of at least two"
+            )
         if self.geometry not in GEOMETRIES:
             raise UsageError(
                 f"slot {self.name}: geometry {self.geometry!r} is none of {GEOMETRIES}"
@@ -109,7 +121,7 @@ class Vocabulary:
     def with_statistics(self, statistics: dict[str, tuple[np.ndarray, np.ndarray]]) -> Vocabulary:
         """The same vocabulary with measured mean and standard deviation per slot kind."""
         slots = [
-            SlotKind(s.name, s.width, s.geometry, *(tuple(v) for v in statistics[s.name]))
+            replace(s, mean=tuple(statistics[s.name][0]), std=tuple(statistics[s.name][1]))
             if s.name in statistics
             else s
             for s in self.slots
@@ -127,6 +139,9 @@ class Vocabulary:
                     "geometry": s.geometry,
                     "mean": list(s.mean),
                     "std": list(s.std),
+                    # Fingerprints of plain slots are older than roles.
+                    **({} if s.role == "value" else {"role": s.role}),
+                    **({"classes": s.classes} if s.classes else {}),
                 }
                 for s in self.slots
             ],

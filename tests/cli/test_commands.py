@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from sciar.cli import COMMANDS, main
@@ -221,3 +222,30 @@ def test_help_is_fast() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip().endswith("False")
     assert time.monotonic() - start < 20  # no torch; generous for a busy machine
+
+
+@pytest.mark.shared
+def test_published_samples_are_scored_from_flat_arrays(shared_data: Path, tmp_path: Path) -> None:
+    """The G-SchNet row of EDM's Table 1, over all 10,000 samples, by the command."""
+    file = shared_data / "molecules" / "gschnet_samples" / "gschnet_samples.npz"
+    out = tmp_path / "numbers.json"
+    words = ["evaluate", "molecules", str(file), "--bootstrap", "0", "--json", str(out)]
+    assert main(words) == 0
+    summary = json.loads(out.read_text())["summary"]
+    assert summary["molecules"] == 10_000
+    published = {"atom_stability": 95.7, "molecule_stability": 68.1, "validity": 85.5}
+    for name, percent in {**published, "valid_and_unique": 80.3}.items():
+        assert 100 * summary[name]["rate"] == pytest.approx(percent, abs=0.06), name
+
+
+def test_flat_arrays_that_do_not_fit_are_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    numbers = np.array([6, 1, 1], dtype=np.uint8)
+    bad = tmp_path / "short.npz"
+    np.savez(bad, atomic_numbers=numbers, positions=np.zeros((3, 3)), n_atoms=np.array([2, 2]))
+    assert main(["evaluate", "molecules", str(bad)]) == 2
+    assert "short.npz: n_atoms adds up to 4" in capsys.readouterr().err
+    np.savez(bad, atomic_numbers=numbers, n_atoms=np.array([3]))
+    assert main(["evaluate", "molecules", str(bad)]) == 2
+    assert "arrays missing: positions" in capsys.readouterr().err

@@ -9,7 +9,7 @@ import pytest
 import torch
 from answer_models import PAIRS, TASKS, network, protein, tokenizer
 
-from sciar.generation.answers import answer
+from sciar.generation.answered import answer
 from sciar.generation.settings import GenerationSettings
 from sciar.heads.base import SamplerSettings
 from sciar.objectives.grouped import GroupedObjective

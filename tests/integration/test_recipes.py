@@ -192,6 +192,26 @@ def test_tiny_recipes_train(name: str, tmp_path: Path) -> None:
     assert content.info["steps"] == 2
 
 
+def test_an_octree_model_may_be_asked_and_draw_levels_at_once(tmp_path: Path) -> None:
+    """The options of docs/reproduce.md: masked next token with private questions."""
+    import sciar
+
+    objective = "sciar.objectives.masked_next_token.MaskedNextTokenObjective"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        main(
+            ["fit", "--config", "tiny-qm9-octree", "--trainer.max_steps", "2",
+             "--trainer.accelerator", "cpu", "--trainer.enable_progress_bar", "false",
+             "--trainer.default_root_dir", str(tmp_path), "--data.limit", "20",
+             "--model.objective", objective, "--model.objective.at_once", "0.5",
+             "--model.model.questions", "true", "--model.model.private", "true"]
+        )  # fmt: skip
+    model = sciar.load(tmp_path / "model")
+    for options in ({}, {"at_once": True}):
+        made = model.generate(conditions={"atoms": 4}, n=3, seed=1, **options)
+        assert [len(s.record or s.rejected) for s in made] == [4, 4, 4]
+
+
 def test_a_recipe_may_be_a_file_or_a_name(tmp_path: Path) -> None:
     own = tmp_path / "own.yaml"
     own.write_text(ALL["tiny-mp20-csp"].read_text(encoding="utf-8"), encoding="utf-8")

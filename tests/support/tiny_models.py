@@ -80,10 +80,15 @@ def encoded(tokenizer: LayoutTokenizer, structures: Iterable[Structure]) -> Pack
 
 
 def train(
-    model: AutoregressiveModel, batch: Pack, steps: int, lr: float = 3e-3, warmup: int = 20
+    model: AutoregressiveModel,
+    batch: Pack,
+    steps: int,
+    lr: float = 3e-3,
+    warmup: int = 20,
+    objective: NextTokenObjective | None = None,
 ) -> float:
     """Fit one batch by Adam with a linear decay; returns the last loss."""
-    objective = NextTokenObjective()
+    objective = objective or NextTokenObjective()
     optimiser = torch.optim.Adam(model.parameters(), lr=lr, betas=(0.9, 0.98))
     model.train()
     loss = torch.zeros(())

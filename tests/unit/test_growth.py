@@ -11,7 +11,7 @@ from answer_models import EXAMPLES, TASKS, network, protein, tokenizer
 
 from sciar.errors import ModelError
 from sciar.folder import ModelFolder, load_folder, save_folder
-from sciar.generation.answers import answer
+from sciar.generation.answered import answer
 from sciar.generation.settings import GenerationSettings
 from sciar.growth import copy_weights, train_only_new
 from sciar.objectives.grouped import GroupedObjective

@@ -10,8 +10,8 @@ from answer_models import TASKS, model_of, network, protein
 
 import sciar
 from sciar.api.annotate import Annotator
+from sciar.api.answers import Answer
 from sciar.api.model import Model
-from sciar.api.predictions import Prediction
 from sciar.api.windows import windows
 from sciar.datasets.readers import RecordFailure
 from sciar.errors import RecordError, UsageError
@@ -26,14 +26,14 @@ NAMES = ("place", "places", "states", "sites", "heat", "amount", "cut", "enzyme"
 MODEL = model_of(*NAMES)
 
 
-def plain(p: Prediction) -> tuple[object, ...]:
+def plain(p: Answer) -> tuple[object, ...]:
     return p.id, p.task, p.status, p.value, p.message
 
 
 def test_one_row_for_each_record_and_task_in_order() -> None:
     failure = RecordFailure("bad", "f", 1, RecordError("no residue", record="bad"))
     records = [ProteinRecord("a", protein(9)), failure, "MKV*", "MK1", protein(4, pair=True)]
-    found = MODEL.predict(records, NAMES)
+    found = MODEL.annotate(records, NAMES)
     assert [p.task for p in found] == list(NAMES) * 5
     assert [p.id for p in found[:: len(NAMES)]] == [
         "a",
@@ -60,7 +60,7 @@ def test_rows_do_not_depend_on_the_batch() -> None:
 
 
 def test_confidence_is_the_probability_of_the_answer() -> None:
-    for p in MODEL.predict([protein(12)], NAMES[:-1], scores=True):
+    for p in MODEL.annotate([protein(12)], NAMES[:-1], scores=True):
         if p.task == "amount":
             assert p.confidence is None
             continue
@@ -84,7 +84,7 @@ def test_the_mean_of_digits_is_that_of_their_distribution() -> None:
     tasks = {"heat": {"type": "digits", "low": 0, "high": 1, "decimals": 1, "scaled": False}}
     tokens = ProteinTokenizer(tasks, max_length=64)
     model = Model(ModelFolder("d", network(tokens), tokens, {}, {}, ""))
-    (p,) = model.predict([protein(5)], scores=True)
+    (p,) = model.annotate([protein(5)], scores=True)
     assert 0 <= p.scores["mean"] <= 1
     assert abs(p.scores["mean"] - p.value) <= 4 * p.scores["std"] + 0.5
 
@@ -93,19 +93,21 @@ def test_answers_are_read_at_once_where_the_model_was_trained_for_it() -> None:
     trained = model_of("states", info={"objective": {"readout": 0.5}})
     assert Annotator(trained).at_once and not Annotator(MODEL).at_once
     assert not Annotator(trained, at_once=False).at_once
-    (at_once,), (one_by_one,) = (trained.predict(["MSTAYK"], at_once=way) for way in (True, False))
+    (at_once,), (one_by_one,) = (trained.annotate(["MSTAYK"], at_once=way) for way in (True, False))
     assert len(at_once.value) == len(one_by_one.value) == at_once.steps == 6
 
 
 def test_a_lower_threshold_takes_more() -> None:
-    few, many = (MODEL.predict([protein(40)], ["sites"], threshold=t)[0].value for t in (0.9, 0.02))
+    few, many = (
+        MODEL.annotate([protein(40)], ["sites"], threshold=t)[0].value for t in (0.9, 0.02)
+    )
     assert len(many) > len(few)
 
 
 def test_calibration_of_a_model_is_used() -> None:
     warm = model_of(*NAMES, info={"calibration": {"place": {"temperature": 3.0},
                                                   "sites": {"threshold": 0.02}}})  # fmt: skip
-    first, second = (m.predict([protein(40)], ["place", "sites"]) for m in (MODEL, warm))
+    first, second = (m.annotate([protein(40)], ["place", "sites"]) for m in (MODEL, warm))
     assert first[0].value == second[0].value
     assert second[0].confidence < first[0].confidence  # type: ignore[operator]
     assert len(second[1].value) > len(first[1].value)
@@ -118,19 +120,19 @@ def test_long_proteins_are_read_in_windows() -> None:
     tokens = ProteinTokenizer(tasks, max_length=20)
     model = Model(ModelFolder("w", network(tokens), tokens, {}, {}, ""))
     long = protein(50)
-    found = {p.task: p for p in model.predict([long], scores=True)}
+    found = {p.task: p for p in model.annotate([long], scores=True)}
     assert all(p.ok and "windows" in p.message for p in found.values())
     assert len(found["states"].value) == 50
     assert set(found["sites"].value) <= set(range(50))
     pieces = windows(tokens.tasks["sites"], long, 20)
     union = set()
     for start, piece in pieces:
-        (p,) = model.predict([piece], ["sites"])
+        (p,) = model.annotate([piece], ["sites"])
         union |= {start + m for m in p.value}
     assert set(found["sites"].value) == union
-    numbers = [model.predict([piece], ["heat"])[0].value for _, piece in pieces]
+    numbers = [model.annotate([piece], ["heat"])[0].value for _, piece in pieces]
     assert found["heat"].value == pytest.approx(np.mean(numbers))
-    again = {p.task: p.value for p in model.predict([long], at_once=False)}
+    again = {p.task: p.value for p in model.annotate([long], at_once=False)}
     assert len(again["states"]) == 50
 
 
@@ -142,14 +144,14 @@ def test_windows_are_refused_where_they_make_no_sense() -> None:
 
 def test_unknown_tasks_and_other_models_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no task 'nothing'; it knows: place, places"):
-        MODEL.predict(["MKV"], ["nothing"])
+        MODEL.annotate(["MKV"], ["nothing"])
     with pytest.raises(UsageError, match="asked nothing"):
-        MODEL.predict(["MKV"], [])
+        MODEL.annotate(["MKV"], [])
     with pytest.raises(UsageError, match="answers no questions"):
         crystals = CrystalTokenizer("csp", 6)
         config = ModelConfig(decoder=DecoderConfig(layers=1, hidden=16, heads=2))
         made = AutoregressiveModel(crystals.vocabulary, 0, config)
-        Model(ModelFolder("c", made, crystals, {}, {}, "")).predict(["MKV"])
+        Model(ModelFolder("c", made, crystals, {}, {}, "")).annotate(["MKV"])
 
 
 def test_a_stored_model_answers_alike(tmp_path: Path) -> None:
@@ -157,7 +159,7 @@ def test_a_stored_model_answers_alike(tmp_path: Path) -> None:
     again = sciar.load(tmp_path / "m")
     records = [Protein("MSTAYK"), protein(30)]
     for first, second in zip(
-        MODEL.predict(records, NAMES[:-1]), again.predict(records, NAMES[:-1]), strict=True
+        MODEL.annotate(records, NAMES[:-1]), again.annotate(records, NAMES[:-1]), strict=True
     ):
         assert plain(first) == plain(second)
         assert first.confidence == second.confidence

@@ -27,7 +27,7 @@ def labelled(task: str, values: list[Any], **more: Any) -> list[ProteinRecord]:
 
 
 def own(task: str) -> list[Any]:
-    return [p.value for p in MODEL.predict(PROTEINS, [task])]
+    return [p.value for p in MODEL.annotate(PROTEINS, [task])]
 
 
 def test_its_own_answers_are_right() -> None:
@@ -52,7 +52,7 @@ def test_unresolved_residues_do_not_count() -> None:
     tasks = {"states": {**TASKS["states"], "mask": "seen"}}
     tokens = ProteinTokenizer(tasks, max_length=64)
     model = Model(ModelFolder("m", network(tokens), tokens, {}, {}, ""))
-    values = [p.value for p in model.predict(PROTEINS)]
+    values = [p.value for p in model.annotate(PROTEINS)]
     wrong = ["HEC"["HEC".index(v[0]) - 1] + v[1:] for v in values]
     masks = ["0" + "1" * (len(v) - 1) for v in values]
     found = score(model, "states", labelled("states", wrong, seen=masks))
@@ -66,7 +66,7 @@ def test_sites_are_also_read_out_of_classes() -> None:
     model = Model(ModelFolder("m", network(tokens), tokens, {}, {}, ""))
     truth = ["H" * len(p) for p in PROTEINS]
     found = score(model, "states", labelled("s", truth))["as helix"]
-    said = sum(p.value.count("H") for p in model.predict(PROTEINS, ["states"]))
+    said = sum(p.value.count("H") for p in model.annotate(PROTEINS, ["states"]))
     assert found["counts"]["tp"] == said and found["counts"]["fn"] == 31 - said
 
 
@@ -87,13 +87,13 @@ def test_temperature_is_fitted_to_the_right_answers() -> None:
     rng = np.random.default_rng(0)
     proteins = [protein(6, seed) for seed in range(300)]
     records = []
-    for i, p in enumerate(MODEL.predict(proteins, ["place"], scores=True)):
+    for i, p in enumerate(MODEL.annotate(proteins, ["place"], scores=True)):
         names = list(p.scores)
         drawn = rng.choice(len(names), p=np.array(list(p.scores.values())))
         records.append(ProteinRecord(str(i), proteins[i], {"place": names[drawn]}))
     found = calibrate(MODEL, "place", records)
     assert found["temperature"] == pytest.approx(1, abs=0.25)
-    own = MODEL.predict(proteins, ["place"])
+    own = MODEL.annotate(proteins, ["place"])
     certain = [
         ProteinRecord(r.id, r.protein, {"place": p.value})
         for r, p in zip(records, own, strict=True)

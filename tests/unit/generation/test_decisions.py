@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from answer_models import PAIRS, TASKS, network, protein, tokenizer
 
-from sciar.generation.answers import answer, frequencies
+from sciar.generation.answered import answer, frequencies
 from sciar.generation.decisions import decisions
 from sciar.generation.settings import GenerationSettings
 from sciar.records import Annotation

@@ -53,21 +53,13 @@ def test_readme_begins_with_the_two_commands() -> None:
 
 def test_readme_shows_every_command() -> None:
     shown = {words[1] for words in commands(ROOT / "README.md") if words[0] == "sciar"}
-    assert {
-        "fit",
-        "generate",
-        "annotate",
-        "evaluate",
-        "models",
-        "data",
-        "tokenize",
-        "demo",
-    } <= shown
+    wanted = "fit generate predict annotate evaluate models data tokenize demo"
+    assert set(wanted.split()) <= shown
 
 
 @pytest.mark.parametrize("words", SCIAR, ids=" ".join)
 def test_commands_parse(words: list[str]) -> None:
-    if words[0] in TRAINING:
+    if words[0] in TRAINING and "--config" in words:
         config = words[words.index("--config") + 1]
         names = {path.stem for path in (PACKAGE / "configs").glob("*.yaml")} | RECIPES
         assert config in names

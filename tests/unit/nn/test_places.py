@@ -171,9 +171,3 @@ def test_rows_of_the_engine_keep_places() -> None:
             start = row * grown.length
             found = getattr(grown, name)[start : start + len(second)]
             assert torch.equal(found, expected.to(found.dtype))
-
-
-def test_a_cursor_that_cannot_place_its_tokens_is_refused() -> None:
-    tokenizer = placed_tokenizer("csp")
-    with pytest.raises(UsageError, match="need a cursor of their tokenizer"):
-        tokenizer.cursor(tokenizer.request({"composition": "Na Cl"}))

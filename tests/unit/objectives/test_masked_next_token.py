@@ -11,8 +11,6 @@ from tiny_models import encoded, random_crystals, tiny_config, tiny_model
 from torch import Tensor
 
 from sciar.errors import UsageError
-from sciar.generation.engine import Engine
-from sciar.generation.settings import GenerationSettings
 from sciar.model import AutoregressiveModel
 from sciar.nn.questions import feed
 from sciar.nn.streams import derive
@@ -157,5 +155,3 @@ def test_networks_and_objectives_must_agree() -> None:
         MaskedNextTokenObjective().losses(plain, batch, 0)
     with pytest.raises(UsageError, match="train it by masked next token"):
         NextTokenObjective().losses(asked, batch, 0)
-    with pytest.raises(UsageError, match="not yet sampled"):
-        Engine(asked, placed_tokenizer(), GenerationSettings())

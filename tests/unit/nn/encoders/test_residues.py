@@ -18,7 +18,7 @@ from sciar.tokenization.packing import Pack, pack
 from sciar.tokenization.vocabulary import SlotKind
 
 TOKENS = tokenizer("place", "touching", "states")
-SLOT = SlotKind("<residue>", 1, geometry="given")
+SLOT = SlotKind("<residue>", 1, geometry="symbol", role="given")
 
 
 def packed(*proteins: Protein) -> Pack:

@@ -10,7 +10,7 @@ import pytest
 import torch
 from answer_models import PAIRS, TASKS, network, protein, tokenizer
 
-from sciar.generation.answers import Answered, answer
+from sciar.generation.answered import Answered, answer
 from sciar.generation.settings import GenerationSettings
 from sciar.heads.base import SamplerSettings
 from sciar.tokenization.packing import pack

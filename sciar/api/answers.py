@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from sciar.errors import RecordError
-from sciar.generation.answers import Answered
+from sciar.generation.answered import Answered
 from sciar.generation.engine import Step
 from sciar.records import Protein
 from sciar.tokenization.answers.digits import DIGITS, Digits
@@ -20,7 +20,7 @@ OK, FAILED = "ok", "failed"
 
 
 @dataclass(frozen=True, eq=False)
-class Prediction:
+class Answer:
     """The answer to one question about one record.
 
     Attributes:
@@ -57,9 +57,9 @@ class Prediction:
         return self.status == OK
 
 
-def failed(id: str, task: str, error: object) -> Prediction:
+def failed(id: str, task: str, error: object) -> Answer:
     """The row of a record that could not be answered."""
-    return Prediction(id, task, FAILED, message=str(error))
+    return Answer(id, task, FAILED, message=str(error))
 
 
 def judge(
@@ -70,7 +70,7 @@ def judge(
     vocabulary: Vocabulary,
     temperature: float = 1.0,
     scores: bool = False,
-) -> Prediction:
+) -> Answer:
     """An answer as a prediction.
 
     Args:
@@ -96,7 +96,7 @@ def judge(
     elif made.payload:
         confidence = None
     details = _scores(task, made, vocabulary, temperature) if scores else None
-    return Prediction(id, task.name, OK, value, confidence, "", logp, len(chosen), details)
+    return Answer(id, task.name, OK, value, confidence, "", logp, len(chosen), details)
 
 
 def tempered(log_p: np.ndarray, temperature: float) -> np.ndarray:

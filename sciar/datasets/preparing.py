@@ -1,0 +1,76 @@
+"""From records as files hold them to records that a tokenizer can encode, and their division."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from sciar.datasets.embedding import embedded
+from sciar.datasets.molecule_graph import perceive
+from sciar.datasets.registry import resolve
+from sciar.datasets.splits import composition_split, random_split, scaffold_split
+from sciar.errors import RecordError, UsageError
+from sciar.records import Molecule, Record
+
+Divide = Callable[[Sequence[Record], int], dict[str, list[int]]]
+DIVISIONS: dict[str, Divide] = {
+    "scaffold": lambda records, seed: scaffold_split(records, seed=seed),
+    "composition": lambda records, seed: composition_split(records, seed=seed),
+    "random": lambda records, seed: random_split(len(records), seed=seed),
+}
+
+
+def source_path(source: str, split: str) -> Path:
+    """A path, ``NAME`` of a data set (its ``split``), or ``NAME:PART`` (that part, whatever split).
+
+    Raises:
+        UsageError: unknown, or not on this machine.
+    """
+    if Path(source).exists():
+        return Path(source)
+    name, colon, part = source.partition(":")
+    return resolve(name, part if colon else split)
+
+
+def prepared(record: Record, *, graphs: bool, conformers: bool) -> Record:
+    """The record with coordinates (``conformers``) and bonds (``graphs``) where it lacks them.
+
+    Raises:
+        RecordError: they cannot be found.
+    """
+    molecule = record.structure
+    if not isinstance(molecule, Molecule):
+        return record
+    try:
+        if conformers and molecule.positions is None:
+            molecule = embedded(molecule)
+        if graphs and molecule.mol is None:
+            molecule = perceive(molecule)
+    except RecordError as error:
+        raise error.located(source=record.source, record=record.id) from error
+    return record if molecule is record.structure else replace(record, structure=molecule)
+
+
+def divided(records: Sequence[Record], how: str, part: str, seed: int = 0) -> list[Record]:
+    """One part of records that come without official parts; the parts never overlap.
+
+    Args:
+        records: all of them.
+        how: one of ``DIVISIONS`` (80 / 10 / 10), or ``column:NAME`` for a property that says it.
+        part: ``train``, ``val`` or ``test``.
+        seed: of the division.
+
+    Raises:
+        UsageError: an unknown way, or a part that is empty.
+    """
+    if how.startswith("column:"):
+        column = how.removeprefix("column:")
+        found = [r for r in records if str(r.properties.get(column, "")).lower() == part]
+    elif how in DIVISIONS:
+        found = [records[i] for i in DIVISIONS[how](records, seed)[part]]
+    else:
+        raise UsageError(f"divide {how!r} is none of {', '.join(DIVISIONS)}, column:NAME")
+    if not found:
+        raise UsageError(f"divide {how!r}: none of {len(records)} records is in {part!r}")
+    return found

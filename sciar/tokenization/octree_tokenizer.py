@@ -1,0 +1,315 @@
+"""What all octree tokenizers share: a formula, occupancy masks and labels, then exact places.
+
+Layout (n points): ``<bos> formula <structure> [<lattice>] masks labels <offset>*n <eos>``. The
+formula says how many points of which label there are, the masks which cells they are in, and the
+labels what is in each. Only then come the places inside the cells, each a slot of three numbers
+around the centre of its cell, when all cells and labels are known. Against Uni-3DAR
+(arXiv:2503.16278): offsets are continuous, they come last, the formula is exact, and points that
+share a cell are all kept.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from sciar.errors import RecordError, UsageError
+from sciar.records import Record, Structure, symbols_of
+from sciar.tokenization.base import LayoutTokenizer
+from sciar.tokenization.composition import parse_composition
+from sciar.tokenization.cursor import Request, WordGrammar
+from sciar.tokenization.formula import Formula, FormulaGrammar, count_names, formula_of
+from sciar.tokenization.layout import Layout, Segment, Slots, SlotSpec, Words
+from sciar.tokenization.octree import Octree
+from sciar.tokenization.octree_walk import (
+    LEAF,
+    Box,
+    OctreeAlphabet,
+    OctreeWalk,
+    alphabet_of,
+    level_name,
+    octree_names,
+    walked,
+)
+from sciar.tokenization.sequence import TokenSequence, without
+from sciar.tokenization.vocabulary import SlotKind, Vocabulary
+
+OFFSET, LATTICE = "<offset>", "<lattice>"
+TASKS = ("denovo", "csp")
+NEIGHBOURS = 8
+"""Earlier points that an offset is told of."""
+
+
+def octree_vocabulary(
+    labels: Sequence[str], depth: int, most: int, lattice: bool = False
+) -> Vocabulary:
+    """Specials, slot kinds, the words of an octree, labels and counts."""
+    slots = [SlotKind(OFFSET, 3), *([SlotKind(LATTICE, 6)] if lattice else [])]
+    names = ("<pad>", "<bos>", "<eos>", "<structure>", *(s.name for s in slots))
+    return Vocabulary(
+        (*names, *labels, *count_names(most), *octree_names(depth, labels)), tuple(slots)
+    )
+
+
+class OctreeTokenizer(LayoutTokenizer):
+    """Labelled points <-> tokens.
+
+    A subclass turns its structures into points and says where the cells lie.
+
+    Args:
+        name: of the layout.
+        task: ``denovo`` (the formula is generated, or given) or ``csp`` (given).
+        labels: what points can be, in the order in which a formula names them.
+        max_atoms: most points.
+        depth: levels above the leaf cells.
+        vocabulary: stored vocabulary of a trained model.
+        lattice: whether a slot of six numbers says how large the cells are.
+        others: labels of points that no formula names.
+        drop: an augmented encoding leaves out masks just above the cells, each with a probability
+            drawn from 0 to this, so that a network does not rely on them (tree-token dropping).
+
+    Raises:
+        UsageError: an unknown task, or a share that is none.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        task: str,
+        labels: Sequence[str],
+        max_atoms: int,
+        depth: int,
+        vocabulary: Vocabulary | None,
+        lattice: bool = False,
+        others: Sequence[str] = (),
+        drop: float = 0.0,
+    ) -> None:
+        if task not in TASKS:
+            raise UsageError(f"task {task!r} is none of {TASKS}")
+        if not 0 <= drop < 1:
+            raise UsageError(f"drop {drop} is no share of the masks")
+        self.drop = drop
+        self.task, self.labels, self.max_atoms, self.depth = task, tuple(labels), max_atoms, depth
+        self.vocabulary = vocabulary or octree_vocabulary(
+            (*self.labels, *others), depth, max_atoms, lattice
+        )
+        self.formula = Formula(self.labels, max_atoms)
+        cell = Segment("lattice", "slot", slot=LATTICE, unit="ln(angstrom/n^(1/3)), radian")
+        free = ("elements", "max_atoms", "atoms") if task == "denovo" else ()
+        self.conditions = ("composition", *free)
+        self.layout = Layout(
+            name=name,
+            segments=(
+                Segment("begin", role="forced", tokens=("<bos>",)),
+                Segment("composition", role="given" if task == "csp" else "generated"),
+                Segment("open", role="forced", tokens=("<structure>",)),
+                *((cell,) if lattice else ()),
+                Segment("octree"),
+                Segment("atoms", "slot", slot=OFFSET, unit="angstrom", pinned=int(self.rooted)),
+                Segment("end", role="forced", tokens=("<eos>",)),
+            ),
+            references=NEIGHBOURS,
+            axes=3,
+        )
+
+    @property
+    def alphabet(self) -> OctreeAlphabet:
+        """Ids of the octree's words in the vocabulary as it is now."""
+        return alphabet_of(self.vocabulary, self.labels)
+
+    atom_segment = "atoms"
+    rooted = False
+    """Whether the first point of a formula's first label is the origin."""
+
+    def dropping(self) -> dict[str, Any]:
+        """The option of that name for :meth:`config`; older fingerprints do not know it."""
+        return {"drop": self.drop} if self.drop else {}
+
+    @abstractmethod
+    def encoded(
+        self, structure: Structure, augment: np.random.Generator | None
+    ) -> tuple[dict[str, Words | Slots], np.ndarray]:
+        """All fields, and the (N,) index of each point in the structure, in order of cells.
+
+        Raises:
+            RecordError: the structure holds something that the layout cannot express.
+        """
+
+    def fields(
+        self, structure: Structure, augment: np.random.Generator | None = None
+    ) -> dict[str, Words | Slots]:
+        return self.encoded(structure, augment)[0]
+
+    def arranged(
+        self, structure: Structure, augment: np.random.Generator | None = None
+    ) -> tuple[dict[str, Words | Slots], Sequence[int]]:
+        fields, order = self.encoded(structure, augment)
+        return fields, order.tolist()
+
+    def atom_order(self, structure: Structure) -> list[int]:
+        found: list[int] = self.encoded(structure, None)[1].tolist()
+        return found
+
+    def atoms_of(self, structure: Structure, sequence: TokenSequence) -> list[int | None]:
+        """Anchors of points count those that are left; anchors of nodes are no points."""
+        order, names = self.atom_order(structure), self.vocabulary.names
+        found: list[int | None] = []
+        for number, kind, label, anchor in zip(
+            sequence.ids, sequence.kinds, sequence.labels, sequence.anchors, strict=True
+        ):
+            told = names[label] if label >= 0 else ""
+            what = told if kind else names[number].lstrip("+") if told == LEAF else ""
+            found.append(order[len(order) - anchor] if what in self.formula.rank else None)
+        return found
+
+    @abstractmethod
+    def box(self, fields: Mapping[str, Words | Slots]) -> Box:
+        """Where the cells lie, known from the fields before the octree."""
+
+    def encode(
+        self, structure: Structure, *, augment: np.random.Generator | None = None
+    ) -> TokenSequence:
+        sequence = super().encode(structure, augment=augment)
+        if augment is None or not self.drop:
+            return sequence
+        masks = (sequence.kinds == 0) & (sequence.labels == self.vocabulary.id(level_name(1)))
+        gone = masks & (augment.random(len(sequence)) < augment.random() * self.drop)
+        return without(sequence, gone)
+
+    def words(
+        self,
+        fields: dict[str, Words | Slots],
+        labels: Sequence[str],
+        tree: Octree,
+        firsts: np.ndarray,
+        exact: np.ndarray,
+    ) -> dict[str, Words | Slots]:
+        """All fields of points in the order of their cells.
+
+        Args:
+            fields: those before the octree, beside the formula.
+            labels: N labels.
+            tree: the octree over their cells.
+            firsts: (N,) whether a point is the first of its cell.
+            exact: (N, 3) where the points are.
+        """
+        formula = self.formula.words(formula_of(labels))
+        fields = {"composition": formula, **fields}
+        words, atoms = self.tree(labels, tree, firsts, exact, self.box(fields))
+        if self.rooted:
+            atoms.values[0] = 0.0
+        return {**fields, "octree": words, "atoms": atoms}
+
+    def tree(
+        self,
+        labels: Sequence[str],
+        tree: Octree,
+        firsts: np.ndarray,
+        exact: np.ndarray,
+        box: Box,
+    ) -> tuple[Words, Slots]:
+        """One octree and the offsets of its points; arguments as in :meth:`words`."""
+        words = walked(tree, labels, firsts, box)
+        centres = np.array(words.positions[len(tree.masks) :])
+        # As payloads are stored, so that positions are those of generation to the last bit.
+        values = (exact - centres).astype(np.float32).astype(np.float64)
+        return words, Slots(self._specs(words, centres + values), values)
+
+    def points(self, fields: Mapping[str, Words | Slots]) -> tuple[tuple[str, ...], np.ndarray]:
+        """Labels and (N, 3) positions; the inverse of :meth:`words`."""
+        atoms = fields["atoms"]
+        assert isinstance(atoms, Slots)
+        centres = np.array([s.place for s in atoms.specs], dtype=np.float64).reshape(-1, 3)
+        return tuple(s.label for s in atoms.specs), centres + atoms.values
+
+    def plan(self, segment: Segment, fields: Mapping[str, Words | Slots]) -> tuple[SlotSpec, ...]:
+        if segment.name == "lattice":
+            return (SlotSpec(),)
+        words = fields["octree"]
+        assert isinstance(words, Words)
+        return self._specs(words)
+
+    def slot_position(
+        self, segment: Segment, spec: SlotSpec, value: np.ndarray
+    ) -> tuple[float, ...]:
+        if segment.slot != OFFSET:
+            return spec.place
+        return tuple(p + float(v) for p, v in zip(spec.place, value, strict=True))
+
+    def word_grammar(
+        self, segment: Segment, request: Request, fields: Mapping[str, Words | Slots]
+    ) -> WordGrammar:
+        if segment.name == "composition":
+            return FormulaGrammar(self.vocabulary, self.formula, **request.constraints)
+        return self._walk(fields)
+
+    def request(self, constraints: Mapping[str, Any], id: str = "") -> Request:
+        """``composition`` (exact), or for de novo models ``elements``, ``max_atoms``, ``atoms``."""
+        wanted = self.known(constraints)
+        composition = wanted.pop("composition", None)
+        if composition is None:
+            if self.task == "csp":
+                raise UsageError("this model predicts structures of given compositions: give one")
+            FormulaGrammar(self.vocabulary, self.formula, **wanted)
+            return Request({}, wanted, id)
+        if wanted:
+            raise UsageError(f"a composition is exact; drop {', '.join(sorted(wanted))}")
+        counts = parse_composition(composition)
+        total = sum(counts.values())
+        if total > self.max_atoms:
+            raise RecordError(
+                f"{total} atoms; this model was built for at most {self.max_atoms}",
+                field="composition",
+            )
+        return Request({"composition": self.formula.words(counts)}, {}, id)
+
+    def conditions_of(self, record: Record) -> dict[str, Any]:
+        self.check_kind(record.structure)
+        return {"composition": formula_of(symbols_of(record.structure))}
+
+    def ranks(self, labels: Sequence[str]) -> np.ndarray:
+        """(N,) index of each label among :attr:`labels`.
+
+        Raises:
+            RecordError: an unknown label.
+        """
+        self.formula.words(formula_of(labels))
+        return np.array([self.formula.rank[label] for label in labels], dtype=np.int64)
+
+    def _walk(self, fields: Mapping[str, Words | Slots]) -> OctreeWalk:
+        formula = fields["composition"]
+        assert isinstance(formula, Words)
+        counts = self.formula.counts(formula)
+        rooted = next(iter(counts)) if self.rooted else None
+        return OctreeWalk(self.alphabet, self.depth, counts, self.box(fields), rooted)
+
+    def _specs(self, words: Words, exact: np.ndarray | None = None) -> tuple[SlotSpec, ...]:
+        """The offsets that an octree asks for: label, cell and nearest earlier points of each.
+
+        ``exact``: (N, 3) where the points are, if that is known.
+        """
+        at = [i for i, name in enumerate(words.tokens) if name[0] != "<"]
+        near = _nearest(np.array([words.positions[i] for i in at], dtype=np.float64))
+        known = [()] * len(at) if exact is None else map(tuple, exact.tolist())
+        return tuple(
+            SlotSpec(
+                label=words.tokens[i].lstrip("+"),
+                anchor=words.anchors[i],
+                references=references,
+                relations=(0,) * len(references),
+                place=words.positions[i],
+                position=position,
+            )
+            for i, references, position in zip(at, near, known, strict=True)
+        )
+
+
+def _nearest(centres: np.ndarray) -> list[tuple[int, ...]]:
+    """Up to :data:`NEIGHBOURS` earlier points nearest to each, ties by index."""
+    square = ((centres[:, None] - centres[None]) ** 2).sum(-1).round(6)
+    square[np.tri(len(centres), dtype=bool).T] = np.inf
+    order = np.argsort(square, axis=1, kind="stable")[:, :NEIGHBOURS].tolist()
+    return [tuple(row[:i]) for i, row in enumerate(order)]
