@@ -27,7 +27,7 @@ from sciar.tokenization.packing import Pack
 # Objectives are dataclasses, of which a recipe could otherwise name no other by its class path.
 set_parsing_settings(subclasses_enabled=[NextTokenObjective])
 
-_SHOWN = 6
+_SHOWN = 12
 """Most parts of the loss on the progress bar."""
 FORMAT = 1
 """Of checkpoints; counted up when older versions cannot go on from them."""
