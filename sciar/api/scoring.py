@@ -98,7 +98,7 @@ def score(
     figures: dict[str, Any] = {
         "task": task, "records": len(examples), "answered": answered,
         "coverage": answered / max(1, len(examples)), "seconds": seconds,
-        "residues": sum(len(e.record.protein) for e in examples),
+        "residues_read": sum(len(e.record.protein) for e in examples),
     }  # fmt: skip
     figures |= _figures(spec, annotator.tokenizer.tasks, examples, made)
     if samples and isinstance(spec.codec, MultiLabel | Terms | Tree):
