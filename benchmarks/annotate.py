@@ -1,8 +1,8 @@
 """Batch jobs over proteins: sequences a second against the encoder alone, and peak memory.
 
-The models are untrained: speed does not hang on what a model has learnt. The decoder is that of the
-recipes, 4x192; it reads every residue too, and costs twice as much as the encoder of the zoo, 4x128,
-but a fourth of one of the shape of ESM-2 8M, 6x320.
+The models are untrained: speed does not hang on what a model has learnt. The decoder is that of
+the recipes, 4x192; it reads every residue too, and has twice the weights of the encoder of the zoo,
+4x128, but a fourth of those of an encoder like ESM-2 8M, 6x320.
 """
 
 from __future__ import annotations
