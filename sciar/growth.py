@@ -49,7 +49,10 @@ def copy_weights(source: ModelFolder, target: AutoregressiveModel) -> None:
     given, own = source.model.state_dict(), target.state_dict()
     lost = [name for name in given if name not in own]
     if lost:
-        raise ModelError(f"{source.name} has {lost[0]}, which the new model has not")
+        raise ModelError(
+            f"{source.name} has other sizes than the new model: it has {lost[0]}, which the new "
+            "model has not"
+        )
     added = {f"{part}.{i}." for part in ("embedding.payload", "heads")
              for i in range(len(old.slots), len(new.slots))}  # fmt: skip
     for name, value in own.items():

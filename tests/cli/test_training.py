@@ -113,8 +113,12 @@ def test_no_disk_space_for_the_token_cache(
 
 @pytest.fixture
 def signals() -> Iterator[None]:
-    """Lightning switches Ctrl-C off for the rest of an interrupted program."""
+    """Lightning switches Ctrl-C off for the rest of an interrupted program.
+
+    A shell starts programs in the background with Ctrl-C ignored.
+    """
     before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     for number, handler in before.items():
         signal.signal(number, handler)

@@ -82,6 +82,6 @@ def test_ended_by_sigterm(proteins: Path, tmp_path: Path, undisturbed: dict[str,
     process.terminate()
     records, _, complete = finish(process)
     assert complete == "False" and 0 < int(records) < 500
-    assert len(list(out.glob(".part-*.unfinished"))) == 1
+    assert len(list(out.glob(".part-*.unfinished"))) <= 1  # none, if the batch ended its shard
     assert finish(start(proteins, out, "--resume")) == ["500", str(int(records) // 100), "True"]
     assert bytes_of(out) == undisturbed
