@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sciar.evaluation.conformers import evaluate_conformers as evaluate_conformers
+    from sciar.evaluation.contingency import Contingency as Contingency
+    from sciar.evaluation.contingency import contingency as contingency
     from sciar.evaluation.csp import evaluate_csp as evaluate_csp
     from sciar.evaluation.denovo_crystals import (
         evaluate_denovo_crystals as evaluate_denovo_crystals,
@@ -19,13 +21,16 @@ if TYPE_CHECKING:
     from sciar.evaluation.molecules import evaluate_molecules as evaluate_molecules
     from sciar.evaluation.plausibility import posebusters_checks as posebusters_checks
     from sciar.evaluation.published import published_csp as published_csp
+    from sciar.evaluation.segmentation import segmentation_scores as segmentation_scores
     from sciar.evaluation.tables import format_table as format_table
     from sciar.evaluation.template import TemplateBaseline as TemplateBaseline
     from sciar.evaluation.template import best_similarity as best_similarity
 
 _HOMES = {
+    "Contingency": "contingency",
     "TemplateBaseline": "template",
     "best_similarity": "template",
+    "contingency": "contingency",
     "etkdg_baseline": "etkdg",
     "evaluate_conformers": "conformers",
     "evaluate_csp": "csp",
@@ -34,6 +39,7 @@ _HOMES = {
     "format_table": "tables",
     "posebusters_checks": "plausibility",
     "published_csp": "published",
+    "segmentation_scores": "segmentation",
 }
 
 # the name of a function and of a module may be the same; an explicit import of the module
