@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from sciar.evaluation.conformers import evaluate_conformers as evaluate_conformers
     from sciar.evaluation.contingency import Contingency as Contingency
-    from sciar.evaluation.contingency import contingency as contingency
     from sciar.evaluation.csp import evaluate_csp as evaluate_csp
     from sciar.evaluation.denovo_crystals import (
         evaluate_denovo_crystals as evaluate_denovo_crystals,
@@ -30,7 +29,6 @@ _HOMES = {
     "Contingency": "contingency",
     "TemplateBaseline": "template",
     "best_similarity": "template",
-    "contingency": "contingency",
     "etkdg_baseline": "etkdg",
     "evaluate_conformers": "conformers",
     "evaluate_csp": "csp",

@@ -73,6 +73,33 @@ class Contingency:
         return cls(rows[row], columns[column], count.astype(np.int64), ignored)
 
     @classmethod
+    def of_volumes(
+        cls, truth: Volume, found: Volume, block: Sequence[int], ignore: Sequence[int] = (0,)
+    ) -> Contingency:
+        """The table of two volumes that are read block by block.
+
+        In memory at any time: one block of each volume, and one entry a pair of labels that share a
+        voxel.
+
+        Args:
+            truth: reference labels.
+            found: labels of the segmentation.
+            block: voxels of a block along each axis; any gives the same table.
+            ignore: reference labels whose voxels do not count.
+
+        Raises:
+            UsageError: shapes differ, the block has other axes or is empty, or labels are no
+                integers.
+        """
+        _check_shapes(truth.shape, found.shape)
+        if len(block) != len(truth.shape) or min(block, default=1) < 1:
+            raise UsageError(f"block {tuple(block)} does not fit a volume of shape {truth.shape}")
+        return cls.merged(
+            cls.of(np.asarray(truth[where]), np.asarray(found[where]), ignore)
+            for where in blocks(truth.shape, block)
+        )
+
+    @classmethod
     def merged(cls, tables: Iterable[Contingency]) -> Contingency:
         """The table of several disjoint blocks; any order and grouping gives the same."""
         # Tables of equally many blocks are added first, as in a binary counter: with a running
@@ -127,32 +154,6 @@ class Contingency:
     def found_sizes(self) -> np.ndarray:
         """Voxels of each label of the segmentation, in order of the labels."""
         return _sums(self.found, self.count)
-
-
-def contingency(
-    truth: Volume, found: Volume, block: Sequence[int], ignore: Sequence[int] = (0,)
-) -> Contingency:
-    """The table of two volumes that are read block by block.
-
-    In memory at any time: one block of each volume, and one entry a pair of labels that share a
-    voxel.
-
-    Args:
-        truth: reference labels.
-        found: labels of the segmentation.
-        block: voxels of a block along each axis; any gives the same table.
-        ignore: reference labels whose voxels do not count.
-
-    Raises:
-        UsageError: shapes differ, the block has other axes or is empty, or labels are no integers.
-    """
-    _check_shapes(truth.shape, found.shape)
-    if len(block) != len(truth.shape) or min(block, default=1) < 1:
-        raise UsageError(f"block {tuple(block)} does not fit a volume of shape {truth.shape}")
-    return Contingency.merged(
-        Contingency.of(np.asarray(truth[where]), np.asarray(found[where]), ignore)
-        for where in blocks(truth.shape, block)
-    )
 
 
 def blocks(shape: Sequence[int], block: Sequence[int]) -> Iterator[tuple[slice, ...]]:

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sciar.errors import UsageError
-from sciar.evaluation.contingency import Contingency, contingency
+from sciar.evaluation.contingency import Contingency
 from sciar.evaluation.segmentation import (
     adapted_rand_error,
     segmentation_scores,
@@ -70,7 +70,7 @@ def test_scores_equal_brute_force(spec: tuple) -> None:
 @given(spec=VOLUMES, block=st.tuples(*[st.integers(1, 5)] * 3))
 def test_any_blocks_give_the_same_table(spec: tuple, block: tuple[int, ...]) -> None:
     truth, found = labels(spec)
-    whole, parts = Contingency.of(truth, found), contingency(truth, found, block)
+    whole, parts = Contingency.of(truth, found), Contingency.of_volumes(truth, found, block)
     for name in ("truth", "found", "count"):
         np.testing.assert_array_equal(getattr(parts, name), getattr(whole, name))
     assert segmentation_scores(parts) == segmentation_scores(whole)
@@ -129,9 +129,9 @@ def test_bad_labels_are_refused() -> None:
     with pytest.raises(UsageError, match="segmentation are float64"):
         Contingency.of(ones, ones.astype(float))
     with pytest.raises(UsageError, match=r"block \(2,\)"):
-        contingency(ones, ones, [2])
+        Contingency.of_volumes(ones, ones, [2])
     with pytest.raises(UsageError, match=r"block \(2, 0\)"):
-        contingency(ones, ones, [2, 0])
+        Contingency.of_volumes(ones, ones, [2, 0])
 
 
 @settings(max_examples=20, deadline=None)
