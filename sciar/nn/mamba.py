@@ -126,17 +126,16 @@ class Mamba2(nn.Module):
 
     def forward(self, x_TD: Tensor, memory: StateMemory) -> Tensor:
         config, layout, before = self.config, memory.layout, memory.load()
+        begun = (None, None) if before is None else (before.window, before.state)
         sizes = [self.inner, config.channels(x_TD.shape[1]), self.heads]
         gate, x_TE, time = self.project(x_TD).split(sizes, dim=1)
-        x_TE, window = convolve(
-            x_TE, self.conv.weight, self._conv_bias(), layout, before and before.window
-        )
+        x_TE, window = convolve(x_TE, self.conv.weight, self._conv_bias(), layout, begun[0])
         x, b, c = F.silu(x_TE).split([self.inner, config.state, config.state], dim=1)
         x_THP = wide(x).unflatten(1, (self.heads, config.head))
         time_TH = F.softplus(wide(time) + wide(self.time_bias))
         u_THP = x_THP * time_TH[..., None]
         log_a_TH = -wide(self.log_rate).exp() * time_TH
-        y_THP, state = scan(u_THP, log_a_TH, b, c, layout, before and before.state)
+        y_THP, state = scan(u_THP, log_a_TH, b, c, layout, begun[1])
         memory.save(MambaState(window, state))
         y = (y_THP + wide(self.skip)[:, None] * x_THP).flatten(1).to(gate.dtype)
         return self.out(self.norm(y * F.silu(gate)))
