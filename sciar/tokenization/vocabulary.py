@@ -13,7 +13,7 @@ import numpy as np
 
 from sciar.errors import RecordError, UsageError
 
-GEOMETRIES = ("euclidean", "torus", "local")
+GEOMETRIES = ("euclidean", "torus", "local", "symbol")
 ROLES = ("value", "given", "answer")
 
 
@@ -25,8 +25,9 @@ class SlotKind:
         name: token name of the slot, e.g. ``<atom>``.
         width: how many numbers the payload holds.
         geometry: the space that the payload lives in: ``euclidean`` (numbers as they are),
-            ``torus`` (fractional coordinates, period 1) or ``local`` (3-D points, predicted in the
-            frame of the points that the slot refers to).
+            ``torus`` (fractional coordinates, period 1), ``local`` (3-D points, predicted in the
+            frame of the points that the slot refers to), or ``symbol`` (the index of a symbol,
+            which an input module of its own reads).
         mean: per-component mean that the head's target is standardised with.
         std: per-component standard deviation, likewise.
         role: ``value`` (predicted, then read), ``given`` (read, never predicted: it has no head) or
