@@ -221,7 +221,7 @@ def _ome_levels(attributes: dict[str, Any]) -> dict[str, Voxel]:
     levels: dict[str, Voxel] = {}
     for pyramid in attributes.get("ome", attributes).get("multiscales", []):
         axes = pyramid.get("axes", [])[-3:]
-        units = [a.get("unit") for a in axes if isinstance(a, dict)]
+        units = [str(a.get("unit")) for a in axes if isinstance(a, dict)]
         if len(units) < 3 or any(u not in _NANOMETRES for u in units):
             continue
         for level in pyramid.get("datasets", []):
