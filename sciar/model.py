@@ -13,11 +13,11 @@ from torch import Tensor, nn
 from sciar.errors import UsageError
 from sciar.heads.base import Head, SamplerSettings
 from sciar.heads.categorical import CategoricalHead
-from sciar.nn.attention import Memory, PackedMemory
-from sciar.nn.decoder import Decoder, DecoderConfig
+from sciar.nn.decoder import Decoder, DecoderConfig, LayerMemory, packed_memories
 from sciar.nn.embedding import InputEmbedding
 from sciar.nn.geometry import to_global, to_local
 from sciar.nn.inputs import Inputs, Surroundings, inputs_at
+from sciar.nn.mamba import MambaConfig
 from sciar.nn.questions import at_once, feed
 from sciar.tokenization.packing import Pack
 from sciar.tokenization.vocabulary import SlotKind, Vocabulary
@@ -86,6 +86,11 @@ class ModelConfig:
     def __post_init__(self) -> None:
         if self.private and not self.questions:
             raise UsageError("private questions are questions: set questions too")
+        if self.private and "m" in self.decoder.mixers:
+            raise UsageError(
+                "a Mamba-2 layer cannot forget a question: private questions need attention in "
+                f"every layer, but the mixer pattern is {self.decoder.pattern!r}"
+            )
         if self.places and not self.decoder.axes:
             raise UsageError("places are embedded only where the decoder has axes")
 
@@ -97,7 +102,9 @@ class ModelConfig:
     def from_dict(cls, data: Mapping[str, Any]) -> ModelConfig:
         """Inverse of :meth:`to_dict`."""
         values = dict(data)
-        values["decoder"] = DecoderConfig(**values.get("decoder", {}))
+        decoder = dict(values.get("decoder", {}))
+        decoder["mamba"] = MambaConfig(**decoder.get("mamba", {}))
+        values["decoder"] = DecoderConfig(**decoder)
         values["heads"] = {k: HeadConfig(**v) for k, v in values.get("heads", {}).items()}
         values["inputs"] = {k: InputConfig(**v) for k, v in values.get("inputs", {}).items()}
         return cls(**values)
@@ -186,8 +193,10 @@ class AutoregressiveModel(nn.Module):
             anchor = torch.where(fed.asks, pack.anchors[fed.begins], inputs.next.anchor)
             inputs = replace(inputs, next=replace(inputs.next, anchor=anchor))
         private = fed.asks if self.config.questions and self.config.private else None
-        memory = PackedMemory.build(fed.lengths, pack.contexts, private=private, floors=fed.floors)
-        return self.decode(inputs, fed.index, [memory] * len(self.decoder.layers)), inputs
+        memories = packed_memories(
+            self.config.decoder, fed.lengths, pack.contexts, private=private, floors=fed.floors
+        )
+        return self.decode(inputs, fed.index, memories), inputs
 
     def moved(self, pack: Pack, values: Tensor) -> Pack:
         """The pack with other payloads; where these are offsets in space, tokens move with them."""
@@ -199,7 +208,7 @@ class AutoregressiveModel(nn.Module):
         step = torch.where(moves[:, None], (values - pack.values)[:, :axes], 0.0)
         return replace(pack, values=values, positions=pack.positions + step)
 
-    def decode(self, inputs: Inputs, positions: Tensor, memories: Sequence[Memory]) -> Tensor:
+    def decode(self, inputs: Inputs, positions: Tensor, memories: Sequence[LayerMemory]) -> Tensor:
         """(M, hidden) states of given inputs; ``positions`` are their (M,) indices.
 
         Raises:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sciar.evaluation.conformers import evaluate_conformers as evaluate_conformers
+    from sciar.evaluation.contingency import Contingency as Contingency
     from sciar.evaluation.csp import evaluate_csp as evaluate_csp
     from sciar.evaluation.denovo_crystals import (
         evaluate_denovo_crystals as evaluate_denovo_crystals,
@@ -19,11 +20,13 @@ if TYPE_CHECKING:
     from sciar.evaluation.molecules import evaluate_molecules as evaluate_molecules
     from sciar.evaluation.plausibility import posebusters_checks as posebusters_checks
     from sciar.evaluation.published import published_csp as published_csp
+    from sciar.evaluation.segmentation import segmentation_scores as segmentation_scores
     from sciar.evaluation.tables import format_table as format_table
     from sciar.evaluation.template import TemplateBaseline as TemplateBaseline
     from sciar.evaluation.template import best_similarity as best_similarity
 
 _HOMES = {
+    "Contingency": "contingency",
     "TemplateBaseline": "template",
     "best_similarity": "template",
     "etkdg_baseline": "etkdg",
@@ -34,6 +37,7 @@ _HOMES = {
     "format_table": "tables",
     "posebusters_checks": "plausibility",
     "published_csp": "published",
+    "segmentation_scores": "segmentation",
 }
 
 # the name of a function and of a module may be the same; an explicit import of the module

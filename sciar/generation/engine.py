@@ -18,12 +18,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from sciar.errors import UsageError
-from sciar.generation.cache import KVCache, PrefillMemory, StepMemory, StepPlan
+from sciar.generation.cache import StepPlan
+from sciar.generation.layers import LayerCache
 from sciar.generation.ranked import take_next
 from sciar.generation.settings import GenerationSettings
 from sciar.generation.store import RowStore
 from sciar.model import AutoregressiveModel
-from sciar.nn.attention import PackedMemory
+from sciar.nn.decoder import packed_memories
 from sciar.nn.inputs import Inputs, Surroundings, inputs_at
 from sciar.nn.streams import derive, sample_keys, uniform
 from sciar.tokenization.base import LayoutTokenizer
@@ -157,7 +158,7 @@ class Engine:
         # States that the next words of each row are drawn from: (rows, words at once, width).
         self.hidden = torch.zeros(0, 1, model.config.decoder.hidden, device=self.device)
         self.after: Surroundings | None = None
-        self.cache: KVCache | None = None
+        self.cache: LayerCache | None = None
         self.store: RowStore | None = None
 
     @torch.inference_mode()
@@ -179,10 +180,7 @@ class Engine:
 
     def _allocate(self, size: int) -> None:
         decoder = self.model.config.decoder
-        heads = decoder.kv_heads or decoder.heads
-        like = self.hidden.new_zeros(())
-        width = decoder.hidden // decoder.heads
-        self.cache = KVCache.empty(decoder.layers, size, heads, 32, width, like)
+        self.cache = LayerCache.empty(decoder, size, 32, self.hidden.new_zeros(()))
         layout = self.tokenizer.layout
         payload = self.model.vocabulary.width
         self.store = RowStore(size, 32, payload, layout.references, self.device, layout.axes)
@@ -216,9 +214,7 @@ class Engine:
         store, cache = self.store, self.cache
         assert store is not None and cache is not None
         places = list(range(first, first + len(new)))
-        # what a former row left behind is masked, but a masked NaN would still spread
-        cache.keys[:, first : first + len(new)] = 0.0
-        cache.values[:, first : first + len(new)] = 0.0
+        cache.clear(slice(first, first + len(new)))
         leaders: dict[int, int] = {}
         leader = [leaders.setdefault(id(row.job.request), i) for i, row in enumerate(new)]
         unique = sorted(set(leader))
@@ -230,8 +226,8 @@ class Engine:
         private = None
         if self.settings.at_once:
             private = torch.tensor([e[1] for part in own for e in part], device=self.device)
-        packed = PackedMemory.build(lengths, contexts, private=private)
-        memories = [PrefillMemory(packed) for _ in self.model.decoder.layers]
+        packed = packed_memories(self.model.config.decoder, lengths, contexts, private=private)
+        memories = cache.prefill(packed)
         inputs = self._inputs(own, owner.repeat_interleave(lengths))
         hidden = self.model.decode(inputs, inside, memories)
         ends = lengths.cumsum(0)
@@ -240,10 +236,7 @@ class Engine:
         source = torch.tensor([rank[i] for i in leader], device=self.device)
         take = torch.cat([torch.arange(int(ends[s] - lengths[s]), int(ends[s])) for s in source])
         rows = torch.tensor(places, device=self.device).repeat_interleave(lengths[source])
-        for layer, memory in enumerate(memories):
-            assert memory.keys is not None and memory.values is not None
-            cache.keys[layer][rows, :, inside[take]] = memory.keys[take]
-            cache.values[layer][rows, :, inside[take]] = memory.values[take]
+        cache.keep(memories, take, rows, inside[take], source, slice(first, first + len(new)))
         last = ends[source] - 1
         self._remember(first, self._states(hidden, last, new), _pick(inputs.next, last))
 
@@ -399,8 +392,7 @@ class Engine:
         if moved:
             origin = torch.tensor(moved, device=self.device)
             target = torch.tensor(free, device=self.device)
-            self.cache.keys[:, target] = self.cache.keys[:, origin]
-            self.cache.values[:, target] = self.cache.values[:, origin]
+            self.cache.move(origin, target)
             self.store.move(origin, target)
         index = torch.tensor(order, dtype=torch.long, device=self.device)
         self.rows = [self.rows[i] for i in order]
@@ -434,9 +426,7 @@ class Engine:
             floor=floor,
         )
         inputs = self._inputs(entries, owner)
-        used = KVCache(cache.keys[:, : len(rows)], cache.values[:, : len(rows)])
-        memories = [StepMemory(used, i, plan) for i in range(len(self.model.decoder.layers))]
-        hidden = self.model.decode(inputs, position, memories)
+        hidden = self.model.decode(inputs, position, cache.step(plan, lengths))
         last = lengths.cumsum(0) - 1
         self.hidden, self.after = self._states(hidden, last, rows), _pick(inputs.next, last)
 

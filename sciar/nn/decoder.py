@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from sciar.errors import UsageError
-from sciar.nn.attention import Attention, Memory, Rotary, rotary_angles
+from sciar.nn.attention import Attention, Memory, PackedMemory, Rotary, rotary_angles
+from sciar.nn.mamba import Mamba2, MambaConfig, PackedStates, StateMemory
+from sciar.nn.ragged import Ragged
+
+MIXERS = {"a": "attention", "m": "Mamba-2"}
+"""Letters of a mixer pattern."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +28,8 @@ class DecoderConfig:
         heads: query heads; must divide ``hidden``.
         kv_heads: key and value heads; must divide ``heads``. 0: as many as ``heads``.
         ffn: width of the feed-forward network. 0: 8/3 of ``hidden``, rounded up to 64.
-        pattern: mixer of each layer, repeated to the number of layers; ``a`` is attention.
+        pattern: mixer of each layer, repeated to the number of layers: ``a`` is attention, ``m``
+            Mamba-2; ``mmma`` has attention in every fourth layer.
         qk_norm: normalise queries and keys.
         checkpointing: recompute activations in the backward pass, to save memory.
         axes: numbers in the place of a token that the rotary embedding turns with, 3 for points in
@@ -32,6 +38,7 @@ class DecoderConfig:
         base: the longest wavelength of the rotary embedding is nearly ``2 pi base``, in units.
         ahead: queries stand at the place of the next token, which they are to predict, and keys at
             their own; needs axes. Without it both stand at their own.
+        mamba: size of the Mamba-2 layers.
     """
 
     layers: int = 6
@@ -46,14 +53,18 @@ class DecoderConfig:
     unit: float = 0.01
     base: float = 10_000.0
     ahead: bool = False
+    mamba: MambaConfig = field(default_factory=MambaConfig)
 
     def __post_init__(self) -> None:
         if self.hidden % self.heads or (self.hidden // self.heads) % 2:
             raise UsageError(f"hidden {self.hidden} does not split into {self.heads} even heads")
         if self.kv_heads and self.heads % self.kv_heads:
             raise UsageError(f"{self.heads} heads do not group over {self.kv_heads} key heads")
-        if set(self.pattern) - {"a"} or not self.pattern:
-            raise UsageError(f"mixer pattern {self.pattern!r}: known mixers are 'a' (attention)")
+        if set(self.pattern) - set(MIXERS) or not self.pattern:
+            known = ", ".join(f"{letter!r} ({name})" for letter, name in MIXERS.items())
+            raise UsageError(f"mixer pattern {self.pattern!r}: known mixers are {known}")
+        if "m" in self.mixers:
+            self.mamba.heads(self.hidden)
 
         width = self.hidden // self.heads
         if self.axes < 0 or self.axes > width // 2:
@@ -64,6 +75,11 @@ class DecoderConfig:
             raise UsageError(f"the rotary base {self.base} must be above one")
         if self.ahead and not self.axes:
             raise UsageError("queries that stand ahead need rotary axes")
+
+    @property
+    def mixers(self) -> str:
+        """One letter a layer."""
+        return (self.pattern * self.layers)[: self.layers]
 
     @property
     def ffn_width(self) -> int:
@@ -84,20 +100,32 @@ class SwiGLU(nn.Module):
         return self.down(F.silu(gate) * value)
 
 
+LayerMemory = Memory | StateMemory
+"""What a layer remembers by, according to its mixer."""
+
+
 class Layer(nn.Module):
     """One pre-norm layer."""
 
-    def __init__(self, config: DecoderConfig) -> None:
+    def __init__(self, config: DecoderConfig, mixer: str) -> None:
         super().__init__()
         self.mixer_norm = nn.RMSNorm(config.hidden, eps=1e-6)
-        self.mixer = Attention(
-            config.hidden, config.heads, config.kv_heads or config.heads, config.qk_norm
-        )
+        self.mixer: Attention | Mamba2
+        if mixer == "m":
+            self.mixer = Mamba2(config.hidden, config.mamba)
+        else:
+            self.mixer = Attention(
+                config.hidden, config.heads, config.kv_heads or config.heads, config.qk_norm
+            )
         self.ffn_norm = nn.RMSNorm(config.hidden, eps=1e-6)
         self.ffn = SwiGLU(config.hidden, config.ffn_width)
 
-    def forward(self, x_TH: Tensor, rotary: Rotary, memory: Memory) -> Tensor:
-        x_TH = x_TH + self.mixer(self.mixer_norm(x_TH), rotary, memory)
+    def forward(self, x_TH: Tensor, rotary: Rotary, memory: LayerMemory) -> Tensor:
+        normed = self.mixer_norm(x_TH)
+        if isinstance(self.mixer, Mamba2):
+            x_TH = x_TH + self.mixer(normed, memory)
+        else:
+            x_TH = x_TH + self.mixer(normed, rotary, memory)
         return x_TH + self.ffn(self.ffn_norm(x_TH))
 
 
@@ -107,7 +135,7 @@ class Decoder(nn.Module):
     def __init__(self, config: DecoderConfig) -> None:
         super().__init__()
         self.config = config
-        self.layers = nn.ModuleList(Layer(config) for _ in range(config.layers))
+        self.layers = nn.ModuleList(Layer(config, mixer) for mixer in config.mixers)
         self.norm = nn.RMSNorm(config.hidden, eps=1e-6)
         for name, parameter in self.named_parameters():
             if parameter.ndim == 2:
@@ -120,7 +148,7 @@ class Decoder(nn.Module):
         self,
         x_TH: Tensor,
         positions: Tensor,
-        memories: Sequence[Memory],
+        memories: Sequence[LayerMemory],
         places: Tensor | None = None,
     ) -> Tensor:
         """Contextual states.
@@ -144,3 +172,28 @@ class Decoder(nn.Module):
         scaled = positions / self.config.unit if self.config.axes else positions
         width = self.config.hidden // self.config.heads
         return rotary_angles(scaled, width, self.config.base)
+
+
+def packed_memories(
+    config: DecoderConfig,
+    lengths: Tensor,
+    contexts: Tensor,
+    private: Tensor | None = None,
+    floors: Tensor | None = None,
+) -> list[LayerMemory]:
+    """One memory a layer for a pack; layers of a kind share it.
+
+    Args:
+        config: of the decoder.
+        lengths: (B,) tokens of each sequence.
+        contexts: (B,) prefixes that attention reads in both directions.
+        private: see :meth:`sciar.nn.attention.PackedMemory.build`.
+        floors: likewise.
+    """
+    shared: dict[str, LayerMemory] = {}
+    if "a" in config.mixers:
+        shared["a"] = PackedMemory.build(lengths, contexts, private=private, floors=floors)
+    if "m" in config.mixers:
+        mamba = config.mamba
+        shared["m"] = PackedStates(Ragged.build(lengths, mamba.chunk, mamba.taps - 1))
+    return [shared[mixer] for mixer in config.mixers]

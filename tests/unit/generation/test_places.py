@@ -8,14 +8,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from octrees import STREAMS, octree_model, octree_tokenizer, random_molecules
-from tiny_models import random_crystals
+from octrees import STREAMS, octree_config, octree_model, octree_tokenizer, random_molecules
+from tiny_models import random_crystals, tiny_model
 
 from sciar.errors import UsageError
 from sciar.generation.engine import Drawn, Engine, Job
 from sciar.generation.settings import GenerationSettings
 from sciar.heads.base import SamplerSettings
 from sciar.model import AutoregressiveModel
+from sciar.nn.mamba import MambaConfig
 from sciar.nn.questions import feed
 from sciar.nn.streams import derive, sample_keys, uniform
 from sciar.objectives.masked_next_token import MaskedNextTokenObjective
@@ -64,6 +65,19 @@ def by_recomputation(
                 payload = model.sample_payload(expected.kind, hidden[source], near, key, FIVE)
                 cursor.push_value(payload[0].numpy())
     return cursor.sequence(), logp
+
+
+@pytest.mark.parametrize("stream", ["one-stream", "questions"])
+def test_samples_of_recurrent_layers_equal_full_recomputation(stream: str) -> None:
+    """Mamba-2 layers see questions as any other token."""
+    tokenizer = octree_tokenizer()
+    mamba = MambaConfig(state=8, head=16, chunk=4)
+    model = tiny_model(tokenizer, octree_config(stream, pattern="ma", mamba=mamba), shake=0.05)
+    for drawn in run(model, tokenizer, 6, batch_size=3):
+        expected, logp = by_recomputation(model, tokenizer, drawn.job.request, drawn.job.index)
+        np.testing.assert_array_equal(drawn.sequence.ids, expected.ids)
+        np.testing.assert_allclose(drawn.sequence.values, expected.values, atol=1e-4)
+        assert drawn.logp == pytest.approx(logp, abs=1e-3)
 
 
 @pytest.mark.parametrize("stream", STREAMS)
