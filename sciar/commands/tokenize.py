@@ -71,7 +71,7 @@ def token_rows(tokenizer: LayoutTokenizer, structure: Structure) -> list[dict[st
             slot = vocabulary.slots[kind - 1]
             row |= {
                 "values": sequence.values[place, : slot.width].tolist(),
-                "unit": units[slot.name],
+                "unit": units.get(slot.name, ""),
             }
         rows.append(row)
     return rows
@@ -89,7 +89,10 @@ def _standard(structure: Structure) -> LayoutTokenizer:
     from sciar.tokenization.molecule import MoleculeTokenizer
 
     standard = {"crystals": CrystalTokenizer, "molecules": MoleculeTokenizer}
-    return standard[kind_of(structure)](max_atoms=len(structure))
+    kind = kind_of(structure)
+    if kind not in standard:
+        raise RecordError(f"{kind} have no standard tokenizer; name a model")
+    return standard[kind](max_atoms=len(structure))
 
 
 def _show(row: dict[str, Any]) -> None:
