@@ -145,16 +145,18 @@ class Argument:
             value = (float(value),)
         if not isinstance(value, tuple) or len(value) != len(self.components):
             raise RecordError(f"{value!r} is not {len(self.components)} real numbers")
-        low, high = self.map.low, self.map.high
-        if self.map.kind == "torus":
-            return tuple(x if low <= x < high else _wrapped(x, low, high) for x in value)
+        span = self.map
+        if span.kind == "torus":
+            return tuple(_wrapped(x, span.low, span.high) for x in value)
         for name, x in zip(self.components, value, strict=True):
-            if not low <= x <= high:
-                raise RecordError(f"{name} = {x:g} lies outside {low:g} ... {high:g}")
+            if not span.low <= x <= span.high:
+                raise RecordError(f"{name} = {x:g} lies outside {span.low:g} ... {span.high:g}")
         return value
 
 
 def _wrapped(x: float, low: float, high: float) -> float:
+    if low <= x < high:
+        return x
     x = low + (x - low) % (high - low)
     return x if x < high else low
 
