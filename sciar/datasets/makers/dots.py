@@ -33,7 +33,7 @@ class DotMaker(Maker):
     """
 
     name, version = "dots", 1
-    splits = ("train", "id", "interpolation", "extrapolation", "uniform")
+    splits: tuple[str, ...] = ("train", "id", "interpolation", "extrapolation", "uniform")
 
     def __init__(
         self,

@@ -101,6 +101,8 @@ class SceneMaker(Maker):
             raise UsageError(f"counts are two rising numbers from 1 to 10, not {counts}")
         self.height, self.width, self.samples = height, width, samples
         self.counts, self.hole, self.jitter = tuple(counts), tuple(hole), jitter
+        # As wide a view as that of Blender's lens of 35 mm on 32 mm, whatever the format.
+        self.angle = math.degrees(2 * math.atan(16 / 35 * height / width))
         # CLEVR asks for 200 pixels of 320 x 240.
         self.visible = max(2, round(200 * height * width / (320 * 240)))
 
@@ -122,7 +124,8 @@ class SceneMaker(Maker):
         """
         shift = SHIFTS[self.check_split(split)]
         for _ in range(1000):
-            camera = Camera(np.array(CAMERA) + self._moved(rng, 0.5), np.zeros(3))
+            place = np.array(CAMERA) + self._moved(rng, 0.5)
+            camera = Camera(place, np.zeros(3), self.angle)
             lamps = [np.array(lamp) + self._moved(rng, 1.0) for lamp in LAMPS]
             if shift.light:
                 lamps = [lamp * [-1.0, -1.0, 1.0] for lamp in lamps]

@@ -143,7 +143,8 @@ def read_pictures(folder: str | Path) -> Iterator[Picture]:
     for number in range(shards):
         path = _shard(folder, number)
         try:
-            with np.load(path, allow_pickle=False) as data:
+            # numpy leaves a file open that is no archive.
+            with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as data:
                 rows = [data[key] for key in ("images", "programs", "details", "index")]
             for image, program, details, index in zip(*rows, strict=True):
                 calls = tuple(Call(name, args) for name, args in json.loads(str(program)))

@@ -91,8 +91,8 @@ def test_density_quantiles_and_centre_against_a_fine_sum(kind: str) -> None:
     found = head.quantile(rows, levels)
     centre = head.center(rows).detach()
     for row, quantiles, middle in zip(rows, found, centre, strict=True):
-        low, high = (float(middle) - 0.5, float(middle) + 0.5) if head.circular else (-40.0, 40.0)
-        n = 100_000
+        low, high = (float(middle) - 0.5, float(middle) + 0.5) if head.circular else (-20.0, 20.0)
+        n = 200_000
         grid = torch.linspace(low, high, n + 1)[:-1].double() + (high - low) / (2 * n)
         p = density(head, row[None], grid.float()) * (high - low) / n
         assert float(p.sum()) == pytest.approx(1.0, abs=1e-3)

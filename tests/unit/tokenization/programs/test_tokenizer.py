@@ -238,6 +238,21 @@ def logp_in_one_pass(
     return total
 
 
+def test_what_follows_a_number_sees_its_value() -> None:
+    """Two scenes that differ in one number: states differ from that slot on, and not before."""
+    torch.manual_seed(0)
+    tokenizer = ProgramTokenizer("clevr", order="file")
+    config = ModelConfig(DecoderConfig(layers=1, hidden=16, heads=2), max_anchors=4)
+    model = AutoregressiveModel(tokenizer.vocabulary, 0, config).eval()
+    moved = Call("add", {**SCENE.calls[0].arguments, "loc": (1.5, -2.3, 0.35)})
+    pair = [SCENE, Program((moved, SCENE.calls[1]))]
+    with torch.no_grad():
+        first, second = (model(pack([tokenizer.encode(p)]))[0] for p in pair)
+    slot = int(np.flatnonzero(tokenizer.encode(SCENE).kinds)[0])
+    differs = (first - second).abs().amax(-1) > 1e-6
+    assert differs[slot:].all() and not differs[:slot].any()
+
+
 def test_options_that_are_none() -> None:
     for options, reason in (
         ({"language": "nothing"}, "no language"),
