@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from benchmarks import data, generation, octrees, quality, training
+from benchmarks import annotate, data, encoder, generation, octrees, quality, training
 
 Rows = list[dict[str, Any]]
 PARTS: dict[str, tuple[str, Callable[..., Rows]]] = {
@@ -26,6 +26,10 @@ PARTS: dict[str, tuple[str, Callable[..., Rows]]] = {
         octrees.run,
     ),
     "tokenizers": ("Tokenizers against the parser", data.tokenizers),
+    "encoder": ("Encoder of proteins: share of the matrix rate (fp32)", encoder.speed),
+    "store": ("Vectors of an encoder, made and written, and read from disk", encoder.store),
+    "annotate": ("Batch jobs over proteins against the encoder alone", annotate.speed),
+    "annotate-memory": ("Peak memory of a batch job over proteins", annotate.memory),
     "memory": ("Peak memory of reading, encoding, caching, iterating", data.memory),
 }
 

@@ -19,6 +19,7 @@ from sciar.errors import SciarError
 from sciar.folder import ModelFolder, load_folder
 from sciar.generation.samples import draw
 from sciar.generation.settings import GenerationSettings
+from sciar.heads.diffusion import DiffusionHead
 from sciar.records import Crystal, Record
 
 EVALUATIONS = (2, 4, 8, 20, 50, 100)
@@ -113,8 +114,8 @@ def curve(
 
     Args:
         quick: 20 crystals, two settings.
-        slow: folder of a model with diffusion heads, sampled with 200 DDPM steps, to compare with;
-            by default the shipped model itself with 200 evaluations.
+        slow: folder of the model to compare with, by default the shipped one. With diffusion heads
+            it takes 200 DDPM steps, else 200 evaluations.
         crystals: how many; by default the whole validation split.
         rounds: most samples of each crystal. The model's own setting and the slow sampler are
             drawn again until half a point is twice the standard error, or this many times.
@@ -134,7 +135,8 @@ def curve(
     own = GenerationSettings.of(content.sampling).payload.steps or 20
     numbers = (2, own) if quick else sorted({*EVALUATIONS, own})
     runs = {n: Run(content, _settings(content, n)) for n in numbers}
-    name = f"slow: {'200 DDPM steps' if slow else f'{SLOW} evaluations'}"
+    ancestral = reference.settings.payload.method == "ddpm"
+    name = f"slow: {SLOW} {'DDPM steps' if ancestral else 'evaluations'}"
 
     def measure(run: Run) -> None:
         """One round; its row is shown at once, because the whole table takes long."""
@@ -156,10 +158,9 @@ def curve(
 
 
 def _slow(content: ModelFolder, folder: Path | None) -> Run:
-    if folder is None:
-        return Run(content, _settings(content, SLOW))
-    other = load_folder(folder)
-    return Run(other, _settings(other, SLOW, method="ddpm"))
+    other = content if folder is None else load_folder(folder)
+    ancestral = all(isinstance(head, DiffusionHead) for head in other.model.heads)
+    return Run(other, _settings(other, SLOW, **({"method": "ddpm"} if ancestral else {})))
 
 
 def _settings(content: ModelFolder, steps: int, **more: Any) -> GenerationSettings:

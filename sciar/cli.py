@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 
 from sciar import __version__
 from sciar.commands import exits
+from sciar.commands.annotate import annotate
 from sciar.commands.data import data, fetch, make
 from sciar.commands.demo import demo
 from sciar.commands.evaluate import evaluate
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
 TRAINING = ("fit", "validate", "test", "predict")
 COMMANDS: tuple[Callable[..., int], ...] = (
-    generate, predict, evaluate, models, data, tokenize, demo,
+    generate, predict, annotate, evaluate, models, data, tokenize, demo,
 )  # fmt: skip
 _TRAINING_HELP = (
     "training: sciar fit|validate|test|predict --config RECIPE (see sciar fit --help). "
@@ -66,7 +67,11 @@ def _summary(command: Callable[..., int]) -> str:
 
 
 def _parser_of(command: Callable[..., int]) -> ArgumentParser:
-    """Arguments from a signature: no default, positional; ``n`` is ``-n``; a bool is a flag."""
+    """Arguments from a signature.
+
+    Without default, positional, or a required option where only its name may be given; ``n`` is
+    ``-n``; a bool is a flag.
+    """
     from docstring_parser import parse
     from jsonargparse import ArgumentParser
 
@@ -79,7 +84,9 @@ def _parser_of(command: Callable[..., int]) -> ArgumentParser:
         help, default = about[name], parameter.default
         dashed = "--" + name.replace("_", "-")
         if default is inspect.Parameter.empty:
-            parser.add_argument(name, type=hints[name], help=help)
+            named = parameter.kind is inspect.Parameter.KEYWORD_ONLY
+            place = {"required": True} if named else {}
+            parser.add_argument(dashed if named else name, type=hints[name], help=help, **place)
         elif command is models and name == "name":
             parser.add_argument(name, nargs="?", default=default, help=help)
         elif hints[name] is bool:

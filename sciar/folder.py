@@ -143,6 +143,11 @@ def _read_config(folder: Path) -> dict[str, Any]:
             f"{path}: written by a newer SciAR (format {config['format']}, this one reads up to "
             f"{FORMAT}): upgrade with pip install -U sciar"
         )
+    if "encoder" in config and "tokenizer" not in config:
+        raise ModelError(
+            f"{folder}: an encoder of proteins, which answers nothing by itself; models read "
+            "proteins through it (weights of an input module)"
+        )
     missing = [k for k in ("tokenizer", "vocabulary", "model", "weights") if k not in config]
     if missing:
         raise ModelError(f"{path}: damaged, {', '.join(missing)} missing; fetch the model again")

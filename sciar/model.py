@@ -41,6 +41,19 @@ NUMBER = HeadConfig("sciar.heads.numeric.NumericHead")
 
 
 @dataclass(frozen=True)
+class InputConfig:
+    """Which module reads the payloads of a slot kind, where a linear one will not do.
+
+    Attributes:
+        type: importable path of a module in the sense of :class:`~sciar.nn.embedding.SlotInput`.
+        options: its options.
+    """
+
+    type: str
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class ModelConfig:
     """Everything but the vocabulary.
 
@@ -48,6 +61,7 @@ class ModelConfig:
         decoder: size of the decoder.
         heads: slot name -> head; ``default`` serves the others, ``class`` and ``number`` the
             answers (a classifier and a numeric head if not given).
+        inputs: slot name -> input module, such as an encoder.
         identity: slots know what they describe (off: as in UniGenX).
         max_anchors: anchors that the embedding tells apart.
         smoothing: label smoothing of the words.
@@ -61,6 +75,7 @@ class ModelConfig:
 
     decoder: DecoderConfig = field(default_factory=DecoderConfig)
     heads: dict[str, HeadConfig] = field(default_factory=dict)
+    inputs: dict[str, InputConfig] = field(default_factory=dict)
     identity: bool = True
     max_anchors: int = 64
     smoothing: float = 0.0
@@ -84,6 +99,7 @@ class ModelConfig:
         values = dict(data)
         values["decoder"] = DecoderConfig(**values.get("decoder", {}))
         values["heads"] = {k: HeadConfig(**v) for k, v in values.get("heads", {}).items()}
+        values["inputs"] = {k: InputConfig(**v) for k, v in values.get("inputs", {}).items()}
         return cls(**values)
 
 
@@ -118,12 +134,33 @@ class AutoregressiveModel(nn.Module):
         for parameter in self.embedding.parameters():
             if parameter.ndim == 2:
                 nn.init.normal_(parameter, std=0.02)
+        self._read_by_modules()
         self.decoder = Decoder(config.decoder)
         self.words = CategoricalHead(hidden, len(vocabulary), config.smoothing)
         self.heads = nn.ModuleList(
             nn.Identity() if slot.role == "given" else build_head(slot, hidden, config)
             for slot in vocabulary.slots
         )
+
+    def _read_by_modules(self) -> None:
+        """Put the input modules of the configuration in place, after the embedding's own weights.
+
+        The configuration then holds what makes the same modules without files of pretrained
+        weights, because these become weights of the model.
+        """
+        made = dict(self.config.inputs)
+        for i, slot in enumerate(self.vocabulary.slots):
+            choice = made.get(slot.name)
+            if choice is None and slot.geometry == "symbol":
+                raise UsageError(f"slot {slot.name} is only read: name its module in model.inputs")
+            if choice is not None:
+                where = f"slot {slot.name}"
+                cls = imported(choice.type, where, "input module", nn.Module)
+                module = cls(slot, self.config.decoder.hidden, **choice.options)
+                self.embedding.payload[i] = module
+                if hasattr(module, "options"):
+                    made[slot.name] = InputConfig(choice.type, module.options())
+        self.config = replace(self.config, inputs=made)
 
     def forward(
         self, pack: Pack, noisy: Tensor | None = None, blind: Tensor | None = None
@@ -237,11 +274,22 @@ def build_head(slot: SlotKind, condition: int, config: ModelConfig) -> Head:
     if slot.role == "answer":
         common, usual = ("class", CLASSES) if slot.classes else ("number", NUMBER)
     choice = config.heads.get(slot.name) or config.heads.get(common) or usual
-    module, _, name = choice.type.rpartition(".")
+    cls = imported(choice.type, f"slot {slot.name}", "head", Head)
+    head: Head = cls(slot, condition, **choice.options)
+    return head
+
+
+def imported(path: str, where: str, what: str, base: type) -> Any:
+    """The class of a path, which must be a subclass of ``base``.
+
+    Raises:
+        UsageError: it is not; the message begins with ``where`` and says ``what`` was looked for.
+    """
+    module, _, name = path.rpartition(".")
     try:
         cls = getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError, ValueError) as error:
-        raise UsageError(f"slot {slot.name}: no head {choice.type!r} ({error})") from error
-    if not (isinstance(cls, type) and issubclass(cls, Head)):
-        raise UsageError(f"slot {slot.name}: {choice.type} is no Head")
-    return cls(slot, condition, **choice.options)
+        raise UsageError(f"{where}: no {what} {path!r} ({error})") from error
+    if not (isinstance(cls, type) and issubclass(cls, base)):
+        raise UsageError(f"{where}: {path} is no {base.__name__}")
+    return cls

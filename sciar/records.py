@@ -298,9 +298,34 @@ class Program:
         return len(self.calls)
 
 
-Structure = Crystal | Molecule
+@dataclass(frozen=True)
+class Annotation:
+    """A question about a protein with its answer: what a model of answers is trained on.
 
-KINDS: dict[str, type] = {"crystals": Crystal, "molecules": Molecule, "programs": Program}
+    Attributes:
+        protein: the sequence, or the pair.
+        task: name of the question.
+        value: the answer, as the task's type of answer has it.
+        mask: one letter a residue, ``1`` where the label counts; empty: everywhere.
+    """
+
+    protein: Protein
+    task: str
+    value: Any
+    mask: str = ""
+
+    def __len__(self) -> int:
+        return len(self.protein)
+
+
+Structure = Crystal | Molecule | Protein
+
+KINDS: dict[str, type] = {
+    "crystals": Crystal,
+    "molecules": Molecule,
+    "proteins": Protein,
+    "programs": Program,
+}
 """Name of a kind of structure -> its type. Names are plural, as users write them."""
 
 
@@ -316,13 +341,24 @@ def kind_of(structure: object) -> str:
     raise RecordError(f"a {type(structure).__name__} is none of {', '.join(KINDS)}")
 
 
+def no_atoms() -> RecordError:
+    """What is raised where a protein, known by its sequence alone, would need atoms."""
+    return RecordError("a protein is known by its sequence and has no atoms", field="sequence")
+
+
 def symbols_of(structure: Structure) -> tuple[str, ...]:
-    """The element symbols of the atoms of any structure, in its order."""
+    """The element symbols of the atoms of any structure, in its order.
+
+    Raises:
+        RecordError: the structure is known as a sequence, without atoms.
+    """
     match structure:
         case Crystal():
             return structure.species
         case Molecule():
             return structure.symbols
+        case Protein():
+            raise no_atoms()
         case _:
             assert_never(structure)
 
@@ -346,23 +382,23 @@ class Record:
     index: int = 0
 
 
-@dataclass(frozen=True, eq=False)
-class ProteinRecord:
-    """One protein of a data set, with the identity that travels with it to the output.
+class ProteinRecord(Record):
+    """A record whose structure is a protein, with its labels as properties; made like one.
 
-    Attributes:
-        id: identifier, unique within its source.
-        protein: the sequence, or the pair.
-        labels: label name -> value, as the source gives it.
-        source: file it came from.
-        index: position in that file, from 0.
+    Readers of proteins yield these; everything that takes records takes them.
     """
 
-    id: str
-    protein: Protein
-    labels: dict[str, Any] = field(default_factory=dict)
-    source: str = ""
-    index: int = 0
+    structure: Protein
+
+    @property
+    def protein(self) -> Protein:
+        """The sequence, or the pair."""
+        return self.structure
+
+    @property
+    def labels(self) -> dict[str, Any]:
+        """Label name -> value, as the source gives it."""
+        return self.properties
 
 
 @dataclass(frozen=True, eq=False)

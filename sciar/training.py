@@ -6,6 +6,8 @@ import json
 import platform
 import sys
 import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
 from importlib import resources
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,20 +15,31 @@ from typing import Any
 
 import lightning as L
 import torch
+import yaml
+from jsonargparse import set_parsing_settings
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.cli import ArgsType, LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
+from sciar.datasets.answer_data import AnswerData
 from sciar.datasets.datamodule import StructureData
 from sciar.datasets.files import write_json
+from sciar.datasets.residue_data import ResidueData
 from sciar.errors import UsageError
 from sciar.folder import ModelFolder, save_folder
+from sciar.model import AutoregressiveModel
+from sciar.nn.encoders.folder import EncoderFolder, save_encoder
+from sciar.nn.encoders.masked_lm import MaskedLM
+from sciar.objectives.next_token import NextTokenObjective
 from sciar.tasks.autoregressive import AutoregressiveTask
+from sciar.tasks.masked_residues import MaskedResidueTask
 from sciar.tasks.precision import FULL, HALF, fitting_precision
 from sciar.tasks.sharding import STRATEGY, sharded, whole_model
 
+# A recipe may name another objective by its class path, or give the options of the usual one.
+set_parsing_settings(subclasses_enabled=[NextTokenObjective])
 COMMANDS = ("fit", "validate", "test", "predict")
 _NOISE = (
     # We pass the arguments on purpose: recipe names have become paths.
@@ -104,8 +117,7 @@ class ExportModel(L.Callback):
     def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         if stage != "fit" or trainer.global_step == 0:
             return
-        assert isinstance(pl_module, AutoregressiveTask)
-        model = whole_model(trainer, pl_module)
+        model = self._whole(trainer, pl_module)
         if not trainer.is_global_zero:
             return
         root = Path(trainer.default_root_dir)
@@ -114,15 +126,43 @@ class ExportModel(L.Callback):
         info = {
             "recipe": name,
             "data": self.data,
+            **_counts(trainer),
+            **_objective(pl_module),
             "steps": trainer.global_step,
             "parameters": sum(p.numel() for p in model.parameters()),
             "hardware": _hardware(trainer),
             "versions": {"torch": str(torch.__version__), "lightning": L.__version__},
         }
         card = _card(name, info, {k: float(v) for k, v in trainer.callback_metrics.items()})
-        content = ModelFolder(name, model, pl_module.tokenizer, self.sampling, info, card)
-        save_folder(folder, content)
+        if isinstance(model, MaskedLM):
+            save_encoder(folder, EncoderFolder(name, model, info, card))
+        else:
+            assert isinstance(pl_module, AutoregressiveTask)
+            content = ModelFolder(name, model, pl_module.tokenizer, self.sampling, info, card)
+            save_folder(folder, content)
         print(f"model written to {folder}")
+
+    def _whole(
+        self, trainer: L.Trainer, module: L.LightningModule
+    ) -> AutoregressiveModel | MaskedLM:
+        if isinstance(module, MaskedResidueTask):
+            return module.model
+        assert isinstance(module, AutoregressiveTask)
+        return whole_model(trainer, module)
+
+
+def _objective(module: L.LightningModule) -> dict[str, Any]:
+    """What the model was trained for, which tells how it may be read."""
+    if not isinstance(module, AutoregressiveTask):
+        return {}
+    objective = module.objective
+    return {"objective": {"name": type(objective).__name__, **asdict(objective)}}
+
+
+def _counts(trainer: L.Trainer) -> dict[str, Any]:
+    """What the data module counted, if it counts."""
+    counts = getattr(trainer.datamodule, "counts", None)  # type: ignore[attr-defined]
+    return {"counts": counts} if counts else {}
 
 
 def _hardware(trainer: L.Trainer) -> str:
@@ -134,34 +174,100 @@ def _hardware(trainer: L.Trainer) -> str:
 def _card(name: str, info: dict[str, Any], metrics: dict[str, float]) -> str:
     lines = [f"# {name}", "", f"- data: {info['data'] or 'see the recipe'}"]
     lines += [f"- {key}: {info[key]}" for key in ("recipe", "steps", "parameters", "hardware")]
+    lines += [f"- {key}: {value:,}" for key, value in info.get("counts", {}).items()]
     lines += ["", "## Losses at the end of training", ""]
     lines += [f"- {key}: {value:.4f}" for key, value in sorted(metrics.items())]
     return "\n".join(lines) + "\n"
 
 
+@dataclass(frozen=True)
+class Kind:
+    """What a recipe trains.
+
+    Attributes:
+        task: the LightningModule.
+        data: its data.
+        links: argument of the task -> how the data decides it.
+    """
+
+    task: type[L.LightningModule]
+    data: type[L.LightningDataModule]
+    links: dict[str, Callable[[Any], Any]]
+
+
+def _fitted_tokenizer(data: StructureData) -> Any:
+    return data.fitted_tokenizer
+
+
+def _background(data: ResidueData) -> list[float]:
+    return data.background
+
+
+KINDS = {
+    "structures": Kind(AutoregressiveTask, StructureData, {"model.tokenizer": _fitted_tokenizer}),
+    "answers": Kind(AutoregressiveTask, AnswerData, {"model.tokenizer": _fitted_tokenizer}),
+    "masked-residues": Kind(MaskedResidueTask, ResidueData, {"model.background": _background}),
+}
+"""Name that a recipe gives as ``task`` -> what is trained; ``structures`` needs no name."""
+_TASK_HELP = f"what is trained: {', '.join(KINDS)}; a recipe says it"
+
+
+def kind_of(arguments: Sequence[str]) -> Kind:
+    """What arguments, as :func:`with_recipes` returns them, ask to train.
+
+    Raises:
+        UsageError: an unknown task, or a configuration that is not readable as YAML.
+    """
+    name = "structures"
+    for option, value in _given(arguments):
+        if option == "--task":
+            name = value
+        elif Path(value).is_file():
+            try:
+                content = yaml.safe_load(Path(value).read_text(encoding="utf-8"))
+            except (yaml.YAMLError, UnicodeDecodeError) as error:
+                raise UsageError(f"{value}: not readable as YAML ({error})") from error
+            if isinstance(content, dict):
+                inside = content.get(arguments[0] if arguments else "")
+                name = str((inside or content).get("task") or content.get("task") or name)
+    if name not in KINDS:
+        raise UsageError(f"unknown task {name!r}; known: {', '.join(KINDS)}")
+    return KINDS[name]
+
+
+def _given(arguments: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """(option, value) of the options that decide the kind, in order."""
+    for place, argument in enumerate(arguments):
+        option, equals, value = argument.partition("=")
+        if option in ("--config", "-c", "--task") and (equals or place + 1 < len(arguments)):
+            yield option, value if equals else arguments[place + 1]
+
+
 class TrainingCLI(LightningCLI):
     """LightningCLI of SciAR.
 
-    The data module's fitted tokenizer decides the model's vocabulary; bf16 in a recipe holds where
-    the machine has it. Loggers (CSV and TensorBoard unless the recipe or command names others) and
-    checkpoints go to ``trainer.default_root_dir``, so that this one option moves a whole run.
+    The data decides what only they know (a fitted tokenizer, hence the vocabulary); bf16 in a
+    recipe holds where the machine has it. Loggers (CSV and TensorBoard unless the recipe or command
+    names others) and checkpoints go to ``trainer.default_root_dir``, so that this one option moves
+    a whole run.
     """
 
     def __init__(
         self,
-        task: type[AutoregressiveTask],
-        data: type[StructureData],
+        task: type[L.LightningModule],
+        data: type[L.LightningDataModule],
         args: list[str],
         **options: Any,
     ) -> None:
+        self._links = next(k.links for k in KINDS.values() if k.task is task)
         self._insists = any(a.partition("=")[0] == "--trainer.precision" for a in args)
         self._rows: list[dict[str, Any]] = []
         super().__init__(task, data, args=args, **options)
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        parser.link_arguments(
-            "data", "model.tokenizer", compute_fn=_fitted_tokenizer, apply_on="instantiate"
-        )
+        for target, compute in self._links.items():
+            parser.link_arguments("data", target, compute_fn=compute, apply_on="instantiate")
+        parser.add_argument("--task", type=str, default="structures", help=_TASK_HELP)
         parser.add_argument("--json", type=str, default="", help="file for the numbers at the end")
 
     def before_instantiate_classes(self) -> None:
@@ -198,11 +304,19 @@ class TrainingCLI(LightningCLI):
             if isinstance(callback, ModelCheckpoint) and callback.dirpath is None:
                 callback.dirpath = str(root / "checkpoints")
         if given.strategy == STRATEGY:
+            if not isinstance(self.model, AutoregressiveTask):
+                raise UsageError(f"an encoder is not sharded: no --trainer.strategy {STRATEGY}")
             options["strategy"] = sharded(self.model, list(given.callbacks or ()))
         return super().instantiate_trainer(**options)
 
     def predict(self, **options: Any) -> None:
-        """Losses of each record of the test split: JSON lines, and rows of ``--json``."""
+        """Losses of each record of the test split: JSON lines, and rows of ``--json``.
+
+        Raises:
+            UsageError: the task makes no rows.
+        """
+        if not isinstance(self.model, AutoregressiveTask):
+            raise UsageError("predict writes losses of structures; to score an encoder, validate")
         found: Any = self.trainer.predict(**options)
         ids = self.datamodule.predicted_ids
         self._rows = [{"id": ids[row.pop("record")], **row} for row in found]
@@ -236,10 +350,6 @@ def _say(line: str) -> None:
     print(line, flush=True)
 
 
-def _fitted_tokenizer(data: StructureData) -> Any:
-    return data.fitted_tokenizer
-
-
 def main(arguments: ArgsType = None) -> TrainingCLI:
     """Run a training command with arguments as on the command line (without ``sciar``)."""
     given = sys.argv[1:] if arguments is None else arguments
@@ -247,10 +357,12 @@ def main(arguments: ArgsType = None) -> TrainingCLI:
     with warnings.catch_warnings():
         for message in _NOISE:
             warnings.filterwarnings("ignore", message)
+        arguments = with_recipes(given)
+        kind = kind_of(arguments)
         return TrainingCLI(
-            AutoregressiveTask,
-            StructureData,
-            args=with_recipes(given),
+            kind.task,
+            kind.data,
+            args=arguments,
             save_config_kwargs={"overwrite": True},
             seed_everything_default=0,
         )

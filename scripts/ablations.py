@@ -34,7 +34,6 @@ from sciar.tasks.precision import fitting_precision
 from sciar.tokenization.base import LayoutTokenizer
 from sciar.tokenization.compat import UniGenXTokenizer
 from sciar.tokenization.crystal import LATTICE, SITE, CrystalTokenizer, crystal_vocabulary
-from sciar.tokenization.layout import Slots
 from sciar.tokenization.vocabulary import SlotKind, Vocabulary
 
 FLOW = "sciar.heads.flow.FlowHead"
@@ -53,26 +52,6 @@ def plain_numbers() -> LayoutTokenizer:
     names = crystal_vocabulary().names
     vocabulary = Vocabulary(names, (SlotKind(LATTICE, 6), SlotKind(SITE, 3)))
     return CrystalTokenizer("csp", 5, "as-given", vocabulary=vocabulary)
-
-
-class Windowed(CrystalTokenizer):
-    """Plain coordinates, wrapped so that the faces of the cell are not where the range ends."""
-
-    def __init__(self, *given: Any, vocabulary: Vocabulary | None = None, **options: Any) -> None:
-        plain = Vocabulary(crystal_vocabulary().names, (SlotKind(LATTICE, 6), SlotKind(SITE, 3)))
-        super().__init__(*given, vocabulary=vocabulary or plain, **options)
-
-    def fields(self, structure: Structure, augment: Any = None) -> dict[str, Any]:
-        """Coordinates in [-0.1, 0.9)."""
-        fields = super().fields(structure, augment)
-        sites = fields["sites"]
-        assert isinstance(sites, Slots)
-        return {**fields, "sites": replace(sites, values=(sites.values + 0.1) % 1.0 - 0.1)}
-
-
-def windowed() -> LayoutTokenizer:
-    """The default layout on such coordinates."""
-    return Windowed(task="csp", max_atoms=5, cell="as-given")
 
 
 class Unscaled(CrystalTokenizer):
@@ -126,11 +105,11 @@ VARIANTS = (
         head=DIFFUSION,
         sampling=(("steps", 20), ("method", "dpm")),
     ),
-    replace(DEFAULT, name="coordinates in a window, flow", tokenizer=windowed),
+    replace(DEFAULT, name="coordinates in a window, flow", tokenizer=crystal(coordinates="plain")),
     replace(
         DEFAULT,
         name="coordinates in a window, epsilon head, DPM-Solver++ 20",
-        tokenizer=windowed,
+        tokenizer=crystal(coordinates="plain"),
         head=DIFFUSION,
         sampling=(("steps", 20), ("method", "dpm")),
     ),

@@ -9,6 +9,8 @@ from typing import Any
 import torch
 
 from sciar import zoo
+from sciar.api.annotate import Annotator, Asked
+from sciar.api.answers import Answer
 from sciar.api.prompts import Composition, Prompt, Wish
 from sciar.api.properties import Prediction, predict
 from sciar.api.ranking import Basis, RankBy, basis_of, check_keep, ranked
@@ -20,7 +22,7 @@ from sciar.generation.engine import Job
 from sciar.generation.samples import RawSample, draw_jobs
 from sciar.generation.settings import GenerationSettings
 from sciar.model import AutoregressiveModel
-from sciar.records import Record
+from sciar.records import Protein, ProteinRecord, Record
 from sciar.tokenization.base import LayoutTokenizer
 
 
@@ -201,6 +203,27 @@ class Model:
             composition, compositions, elements, max_atoms, smiles, records, kind, conditions
         )
         return Samples(self, wish.prompts(self.tokenizer), n, settings)
+
+    def annotate(
+        self,
+        records: Asked | Iterable[Asked],
+        tasks: Sequence[str] | None = None,
+        **options: Any,
+    ) -> list[Answer]:
+        """Answers to questions about proteins: one annotation for each record and task, in order.
+
+        Args:
+            records: a protein, a record of one, or a sequence as text; or several of them. Failures
+                of a reader become failed annotations.
+            tasks: names of tasks; default: all of the model.
+            options: as for :class:`~sciar.api.annotate.Annotator`.
+
+        Raises:
+            UsageError: the model is none of answers, or lacks a task.
+        """
+        one = isinstance(records, (str, Protein, ProteinRecord, RecordFailure))
+        several = [records] if one else records
+        return list(Annotator(self, tasks, **options).stream(several))  # type: ignore[arg-type]
 
 
 class Samples(Iterator[Sample]):

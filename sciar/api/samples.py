@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, assert_never
 
 from sciar.errors import RecordError
-from sciar.records import Crystal, Molecule, Record, Structure, symbols_of
+from sciar.records import Crystal, Molecule, Protein, Record, Structure, no_atoms, symbols_of
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -75,6 +75,8 @@ class Sample:
                 return self.record.to_pymatgen()
             case Molecule():
                 return self.record.to_rdkit()
+            case Protein():
+                return self.record
             case _:
                 assert_never(self.record)
 
@@ -93,6 +95,8 @@ class Sample:
                 return Atoms(symbols, scaled_positions=record.frac, cell=record.lattice, pbc=True)
             case Molecule():
                 return Atoms(symbols, positions=record.positions)
+            case Protein():
+                raise no_atoms()
             case _:
                 assert_never(record)
 
@@ -119,6 +123,8 @@ class Sample:
                 return Data(z=z, pos=pos, cell=cell[None], frac=frac)
             case Molecule():
                 return Data(z=z, pos=torch.tensor(record.positions).float())
+            case Protein():
+                raise no_atoms()
             case _:
                 assert_never(record)
 

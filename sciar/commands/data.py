@@ -21,7 +21,7 @@ def data(json: str = "") -> int:
     for row in catalogue():
         entry, splits = row.dataset, ", ".join(row.splits)
         where = splits or ("sciar data fetch " + entry.name if row.fetchable else "not here")
-        print(f"{entry.name:<18} {entry.kind:<10} {where:<28} {entry.what}")
+        print(f"{entry.name:<25} {entry.kind:<10} {where:<28} {entry.what}")
         rows.append(
             {
                 "name": entry.name,

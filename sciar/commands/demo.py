@@ -38,7 +38,7 @@ def demo(
 
     start = time.monotonic()
     folder = Path(out)
-    found = list(zoo.paths().values())
+    found = [p for p in zoo.paths().values() if not zoo.describe(p).is_encoder]
     models = [api.load(path) for path in found]
     intro = [f"{len(models)} models of the zoo, {n} structures each, seed {seed}."]
     if not models and not zoo_only:

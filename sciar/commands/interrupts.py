@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType, TracebackType
 from typing import Any
@@ -28,7 +28,7 @@ class Interrupts:
     """A context in which the signals raise :class:`Interrupted`, except inside :meth:`shield`."""
 
     def __init__(self) -> None:
-        self._shielded, self._pending = False, 0
+        self._shielded, self._held, self._pending = False, False, 0
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Interrupts:
@@ -46,7 +46,7 @@ class Interrupts:
             signal.signal(number, handler)
 
     def _handle(self, number: int, frame: FrameType | None) -> None:
-        if self._shielded:
+        if self._shielded or (self._held and not self._pending):
             self._pending = number
         else:
             raise Interrupted(number)
@@ -62,6 +62,18 @@ class Interrupts:
         if self._pending:
             number, self._pending = self._pending, 0
             raise Interrupted(number)
+
+    @contextmanager
+    def hold(self) -> Iterator[Callable[[], int]]:
+        """A first signal inside is only remembered, for work that asks; a second one is raised.
+
+        Gives a function that returns the number of the signal, 0 for none.
+        """
+        self._held = True
+        try:
+            yield lambda: self._pending
+        finally:
+            self._held, self._pending = False, 0
 
     @contextmanager
     def shield_quietly(self) -> Iterator[None]:

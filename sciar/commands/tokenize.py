@@ -32,12 +32,13 @@ def tokenize(file: str, model: str = "", limit: int = 1, json: str = "") -> int:
     tokenizer = _of_model(model) if model else None
     rows: list[dict[str, Any]] = []
     bad = 0
-    for item in islice(read(Path(file)), limit or None):
+    kind = tokenizer.reads if tokenizer else None
+    for item in islice(read(Path(file), kind=kind), limit or None):
         try:
             if not isinstance(item, Record):
                 raise item.error
             chosen = tokenizer or _standard(item.structure)
-            rows.append({"id": item.id, "tokens": token_rows(chosen, item.structure)})
+            rows.append({"id": item.id, "tokens": token_rows(chosen, chosen.example(item))})
         except RecordError as error:
             located = error.located(source=file, record=item.id)
             rows.append({"id": item.id, "error": str(located)})
@@ -91,7 +92,7 @@ def _standard(structure: Structure) -> LayoutTokenizer:
     standard = {"crystals": CrystalTokenizer, "molecules": MoleculeTokenizer}
     kind = kind_of(structure)
     if kind not in standard:
-        raise RecordError(f"{kind} have no standard tokenizer; name a model")
+        raise RecordError(f"{kind} have no standard tokenizer; name a model with --model")
     return standard[kind](max_atoms=len(structure))
 
 

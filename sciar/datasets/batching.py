@@ -3,28 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
-from sciar.datasets.tokens import TokenCache
+from sciar.datasets.mixture import Mixture
 from sciar.errors import UsageError
-from sciar.tokenization.packing import Pack
 
 _BUCKET = 32
 
 
 def plan_batches(
-    lengths: np.ndarray, budget: int, seed: int, epoch: int, *, shuffle: bool = True
+    lengths: np.ndarray,
+    budget: int,
+    seed: int,
+    epoch: int,
+    *,
+    shuffle: bool = True,
+    chosen: np.ndarray | None = None,
 ) -> list[np.ndarray]:
     """Indices of each batch of one epoch.
 
     Shuffled records are sorted by length inside buckets of a few batches, cut where the token
     budget is reached, and the batches shuffled again. A record longer than the budget is a batch of
-    its own.
+    its own. ``chosen`` are the records of this epoch, where it is not all of them once.
     """
     rng = np.random.default_rng((seed, epoch))
-    order = rng.permutation(len(lengths)) if shuffle else np.argsort(lengths, kind="stable")
+    if chosen is not None:
+        order = rng.permutation(chosen)
+    else:
+        order = rng.permutation(len(lengths)) if shuffle else np.argsort(lengths, kind="stable")
     if shuffle:
         mean = max(float(lengths.mean()), 1.0)
         size = max(1, int(_BUCKET * budget / mean))
@@ -41,6 +49,25 @@ def plan_batches(
     if shuffle:
         batches = [batches[i] for i in rng.permutation(len(batches))]
     return batches
+
+
+class Packed(Protocol):
+    """Encoded records that a loader can hand out as packs."""
+
+    @property
+    def copies(self) -> int:
+        """Encodings of each record."""
+        ...
+
+    def __len__(self) -> int: ...
+
+    def lengths(self, copy: int = 0) -> np.ndarray:
+        """(N,) tokens of each record."""
+        ...
+
+    def pack(self, records: np.ndarray, copy: int = 0) -> Any:
+        """The given records as one pack."""
+        ...
 
 
 class PackedLoader:
@@ -61,7 +88,7 @@ class PackedLoader:
 
     def __init__(
         self,
-        cache: TokenCache,
+        cache: Packed,
         budget: int,
         seed: int = 0,
         rank: int = 0,
@@ -71,16 +98,28 @@ class PackedLoader:
         self.cache, self.budget, self.seed = cache, budget, seed
         self.rank, self.world, self.shuffle = rank, world, shuffle
         self.epoch, self.batch = 0, 0
+        self._mixture: Mixture | None = None
+        self._measure()
+
+    def mix(self, mixture: Mixture) -> None:
+        """Take groups of records in chosen shares, from the beginning."""
+        self._mixture = mixture
+        self._measure()
+
+    def _measure(self) -> None:
         self._plan: tuple[int, list[np.ndarray]] | None = None
         self._length = len(self.batches(0))
         if not self._length:
-            raise UsageError(f"{len(cache)} records are too few for {world} processes")
+            raise UsageError(f"{len(self.cache)} records are too few for {self.world} processes")
 
     def batches(self, epoch: int) -> list[np.ndarray]:
         """The plan of one pass over the data."""
         if self._plan is None or self._plan[0] != epoch:
             lengths = self.cache.lengths(self._copy(epoch))
-            plan = plan_batches(lengths, self.budget, self.seed, epoch, shuffle=self.shuffle)
+            chosen = None if self._mixture is None else self._mixture.draw(self.seed, epoch)
+            plan = plan_batches(
+                lengths, self.budget, self.seed, epoch, shuffle=self.shuffle, chosen=chosen
+            )
             # A batch with fewer records than processes would leave one of them without work.
             self._plan = (epoch, [b for b in plan if len(b) >= self.world])
         return self._plan[1]
@@ -91,7 +130,7 @@ class PackedLoader:
     def __len__(self) -> int:
         return self._length
 
-    def __iter__(self) -> Iterator[Pack]:
+    def __iter__(self) -> Iterator[Any]:
         if not self.shuffle:
             yield from (self._pack(0, batch) for batch in range(len(self)))
             return
@@ -102,7 +141,7 @@ class PackedLoader:
             self.epoch, self.batch = (epoch + 1, 0) if last else (epoch, batch + 1)
             yield self._pack(epoch, batch)
 
-    def _pack(self, epoch: int, batch: int) -> Pack:
+    def _pack(self, epoch: int, batch: int) -> Any:
         records = self.batches(epoch)[batch][self.rank :: self.world]
         return self.cache.pack(records, self._copy(epoch))
 

@@ -157,5 +157,6 @@ class StructureData(L.LightningDataModule):
     def predict_dataloader(self) -> PackedLoader:
         """The test split, each record a pack of its own."""
         loader = self._make("test", shuffle=False, budget=1)
+        assert isinstance(loader.cache, TokenCache)
         self.predicted_ids = loader.cache.ids
         return loader

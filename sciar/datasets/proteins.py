@@ -1,7 +1,7 @@
 """Read proteins from files: one record or one failure for every record, in order.
 
-FASTA, CSV, JSON lines, PDB and mmCIF, each also gzipped. Formats are chosen by name, else by
-extension, else by the first bytes of the file.
+FASTA, CSV, JSON lines, PDB and mmCIF, each also gzipped, and Parquet. Formats are chosen by name,
+else by extension, else by the first bytes of the file.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
-from sciar.datasets.formats import fasta, protein_columns, protein_structure
+from sciar.datasets.formats import fasta, parquet, protein_columns, protein_structure
 from sciar.datasets.formats.entry import Entry
 from sciar.datasets.formats.protein_columns import Columns
 from sciar.datasets.formats.text import open_bytes
@@ -20,11 +20,15 @@ from sciar.datasets.readers import RecordFailure, UniqueNames, entries_of, refus
 from sciar.errors import RecordError, UsageError
 from sciar.records import ProteinRecord
 
-FORMATS = ("fasta", "csv", "jsonl", "pdb", "mmcif")
+FORMATS = ("fasta", "csv", "parquet", "jsonl", "pdb", "mmcif")
 _EXTENSIONS = {
     ".fasta": "fasta", ".fa": "fasta", ".faa": "fasta", ".fas": "fasta", ".fsa": "fasta",
-    ".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".pdb": "pdb", ".ent": "pdb",
-    ".cif": "mmcif", ".mmcif": "mmcif",
+    ".csv": "csv", ".parquet": "parquet", ".pq": "parquet", ".jsonl": "jsonl", ".ndjson": "jsonl",
+    ".pdb": "pdb", ".ent": "pdb", ".cif": "mmcif", ".mmcif": "mmcif",
+}  # fmt: skip
+
+_BEGINNINGS = {
+    b">": "fasta", b"{": "jsonl", b"data_": "mmcif", b"HEADER": "pdb", parquet.MAGIC: "parquet",
 }  # fmt: skip
 
 
@@ -40,7 +44,7 @@ def read_proteins(
     Args:
         path: file (plain or gzip), or a folder of PDB and mmCIF files.
         format: one of ``FORMATS``; recognised from name or content if not given.
-        columns: columns of CSV and JSON lines, where they do not have their usual names.
+        columns: columns of CSV, Parquet and JSON lines, where they do not have their usual names.
         chain: the chain of a structure file; all protein chains by default.
 
     Raises:
@@ -67,6 +71,8 @@ def _reader(format: str, columns: Columns, chain: str) -> Callable[[Path], Itera
         return fasta.read
     if format == "csv":
         return partial(protein_columns.read_csv, columns=columns)
+    if format == "parquet":
+        return partial(protein_columns.read_parquet, columns=columns)
     if format == "jsonl":
         return partial(protein_columns.read_jsonl, columns=columns)
     return partial(protein_structure.read, mmcif=format == "mmcif", chain=chain)
@@ -105,7 +111,7 @@ def _recognise(path: Path) -> str:
             head = stream.read(4096).lstrip(b"\xef\xbb\xbf \t\r\n")
         except (EOFError, zlib.error, gzip.BadGzipFile):
             head = b""
-    for start, name in ((b">", "fasta"), (b"{", "jsonl"), (b"data_", "mmcif"), (b"HEADER", "pdb")):
+    for start, name in _BEGINNINGS.items():
         if head.startswith(start):
             return name
     raise UsageError(f"{path}: unknown format; give format= one of {', '.join(FORMATS)}")

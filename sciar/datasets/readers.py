@@ -20,7 +20,7 @@ from sciar.datasets.formats.text import open_bytes
 from sciar.errors import RecordError, UsageError
 from sciar.records import Record, kind_of
 
-Kind = Literal["crystal", "molecule"]
+Kind = Literal["crystal", "molecule", "protein"]
 
 FORMATS: dict[str, Reader] = {
     "jsonl": jsonl.read,
@@ -72,21 +72,38 @@ def read(
     Args:
         path: file (plain or gzip) or folder of structure files.
         format: one of ``FORMATS``; recognised from name or content if not given.
-        kind: ask for crystals or molecules only; the other kind becomes a failure.
+        kind: ask for crystals or molecules only; the other kind becomes a failure. ``protein``
+            reads sequences (:func:`sciar.datasets.proteins.read_proteins`), as do formats and
+            extensions that nothing else has (``fasta``, ``pdb``, ``mmcif``, ``parquet``).
 
     Raises:
         UsageError: no such path, empty file, unknown format; at the call, before any record.
     """
     path = Path(path)
+    if _of_proteins(path, format, kind):
+        from sciar.datasets.proteins import read_proteins
+
+        return iter(read_proteins(path, format=format))
     if not path.exists():
         raise UsageError(f"{path}: no such file or folder; check the path")
     if kind not in (None, "crystal", "molecule"):
-        raise UsageError(f"kind is 'crystal' or 'molecule', not {kind!r}")
+        raise UsageError(f"kind is 'crystal', 'molecule' or 'protein', not {kind!r}")
     try:
         sources = _sources(path, format)
     except OSError as error:
         raise UsageError(f"{path}: cannot be read ({error.strerror or error})") from error
     return _records(path, sources, kind)
+
+
+_SEQUENCES = (".fasta", ".fa", ".faa", ".fas", ".fsa", ".pdb", ".ent", ".mmcif", ".parquet")
+
+
+def _of_proteins(path: Path, format: str | None, kind: str | None) -> bool:
+    if kind is not None or format is not None:
+        return kind == "protein" or (
+            kind is None and format in ("fasta", "pdb", "mmcif", "parquet")
+        )
+    return path.is_file() and path.name.lower().removesuffix(".gz").endswith(_SEQUENCES)
 
 
 def read_all(

@@ -3,7 +3,9 @@
 ``resolve(name, split)`` looks, in this order, in ``$SCIAR_DATA``, in ``shared/data`` and
 ``../shared/data`` from the current directory, in ``shared/data`` beside the repository, and in the
 cache folder that ``sciar data fetch`` fills. The samples ship with the package. A data folder holds
-``crystals/NAME/SPLIT.EXT`` and ``molecules/NAME/SPLIT.EXT``.
+``crystals/NAME/SPLIT.EXT`` and ``molecules/NAME/SPLIT.EXT``. Sets of proteins are single files
+``proteins/NAME/FILE.EXT`` whose records name their splits themselves
+(:mod:`sciar.datasets.protein_sets`).
 """
 
 from __future__ import annotations
@@ -55,7 +57,7 @@ class DataSet:
     """
 
     name: str
-    kind: Literal["crystals", "molecules"]
+    kind: Literal["crystals", "molecules", "proteins"]
     what: str
     licence: str
     downloads: tuple[Download, ...] = ()
@@ -71,6 +73,10 @@ def _crystals(name: str, what: str, licence: str, *downloads: Download) -> DataS
 
 def _molecules(name: str, what: str, licence: str, *downloads: Download) -> DataSet:
     return DataSet(name, "molecules", what, licence, downloads)
+
+
+def _proteins(name: str, what: str, licence: str) -> DataSet:
+    return DataSet(name, "proteins", what, licence)
 
 
 _PARTS = ("train", "val", "test")
@@ -95,9 +101,25 @@ _SETS = (
     _molecules("zinc250k", "SMILES of ZINC", "free with citation"),
     _molecules("moleculenet", "property tables; the split is the table's name, as bace", "mixed"),
     _molecules("gschnet_samples", "10,000 samples of G-SchNet", "MIT"),
+    _proteins("flip_gb1", "fitness of GB1 variants, FLIP", "CC BY 4.0; FLIP AFL-3.0"),
+    _proteins("flip_secondary_structure", "3 states a residue, FLIP", "AFL-3.0; PDB CC0"),
+    _proteins("flip_conservation", "9 classes a residue, FLIP", "AFL-3.0; CC BY 4.0"),
+    _proteins("flip_bind", "binding residues, FLIP", "AFL-3.0; CC BY 4.0"),
+    _proteins("meltome", "melting temperatures, early FLIP", "AFL-3.0; open, cite"),
+    _proteins("deeploc", "places in the cell (DeepLoc)", "MIT; UniProt CC BY 4.0"),
+    _proteins("ec_nrpdb", "EC numbers of PDB chains (DeepFRI)", "BSD-3-Clause; PDB CC0"),
+    _proteins("phospho_y", "phosphotyrosines (MusiteDeep)", "MIT; UniProt CC BY 4.0"),
+    _proteins("phospho_st", "phosphoserines, -threonines", "MIT; UniProt CC BY 4.0"),
+    _proteins("dms_avgfp", "brightness of avGFP variants", "CC BY 4.0; MIT"),
+    _proteins("dms_bgl3", "enrichment of Bgl3 variants", "published data; MIT"),
+    _proteins("dms_pab1", "enrichment of Pab1 variants", "published data; MIT"),
+    _proteins("dms_ube4b", "enrichment of Ube4b variants", "published data; MIT"),
+    _proteins("dms_blat", "resistance by TEM-1 variants", "published data; MIT"),
+    _proteins("backbones", "chains of the PDB with backbones", "PDB CC0"),
     _crystals("sample-crystals", "prototypes made by SciAR; ships with the package", "as SciAR"),
     _molecules("sample-molecules", "RDKit conformers made by SciAR; ships with the package",
                "as SciAR"),
+    _proteins("sample-proteins", "invented by SciAR; ships with the package", "as SciAR"),
     _molecules("sample-properties", "RDKit descriptors made by SciAR; ships with the package",
                "as SciAR"),
 )  # fmt: skip
@@ -175,7 +197,8 @@ def _plain(name: str) -> str:
     return name.lower().replace("-", "_")
 
 
-def _roots() -> Iterator[Path]:
+def data_roots() -> Iterator[Path]:
+    """Folders that may hold data, in the order in which they are looked at."""
     if os.environ.get("SCIAR_DATA"):
         yield Path(os.environ["SCIAR_DATA"]).expanduser()
     here = Path.cwd()
@@ -188,7 +211,7 @@ def _folders(dataset: DataSet) -> Iterator[Path]:
     if dataset.name.startswith("sample-"):
         yield _PACKAGE / "data"
         return
-    yield from (root / dataset.kind / dataset.name for root in _roots())
+    yield from (root / dataset.kind / dataset.name for root in data_roots())
 
 
 def _splits(dataset: DataSet, folder: Path) -> dict[str, Path]:
@@ -196,7 +219,9 @@ def _splits(dataset: DataSet, folder: Path) -> dict[str, Path]:
     if dataset.name.startswith("sample-"):
         stem = dataset.name.replace("-", "_")
         found = {part: folder / f"{stem}_{part}.jsonl" for part in (*_PARTS, "all")}
-        return {part: path for part, path in found.items() if path.exists()}
+        whole = folder / f"{stem}.jsonl"
+        parts = {part: path for part, path in found.items() if path.exists()}
+        return parts or ({"records": whole} if whole.exists() else {})
     if not folder.is_dir():
         return {}
     splits = {"all": folder} if (folder / "gdb9.sdf").exists() else {}

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from sciar.errors import RecordError, UsageError
-from sciar.records import Crystal, Molecule, Record
+from sciar.records import Crystal, Molecule, Protein, Record
 from sciar.tokenization.base import LayoutTokenizer
 from sciar.tokenization.packing import Pack, pack_arrays
 from sciar.tokenization.sequence import ARRAYS, TokenSequence
@@ -131,9 +131,9 @@ def _update(digest: Any, subject: Any) -> None:
     for value in vars(subject).values():
         if isinstance(value, np.ndarray):
             digest.update(np.ascontiguousarray(value).tobytes())
-        elif isinstance(value, (tuple, str, int, dict)):
+        elif isinstance(value, (tuple, list, str, int, float, dict)):
             digest.update(repr(value).encode())
-        elif isinstance(value, Crystal | Molecule):
+        elif isinstance(value, Crystal | Molecule | Protein):
             _update(digest, value)
 
 

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, Protocol, cast
 
-from sciar.datasets.formats import cif, jsonl, poscar, sdf, smiles, table, xyz
+from sciar.datasets.formats import cif, fasta, jsonl, poscar, sdf, smiles, table, xyz
 from sciar.errors import RecordError, UsageError
 from sciar.records import Record, Structure, kind_of
 
@@ -26,22 +26,26 @@ _DUMPS: dict[str, Callable[[Record], str]] = {
     "xyz": xyz.dump,
     "sdf": sdf.dump,
     "smiles": smiles.dump,
+    "fasta": fasta.dump,
 }
 FORMATS = (*_DUMPS, "csv")
 _EXTENSIONS = {
     ".jsonl": "jsonl", ".json": "jsonl", ".cif": "cif", ".vasp": "poscar", ".xyz": "xyz",
     ".extxyz": "xyz", ".sdf": "sdf", ".smi": "smiles", ".smiles": "smiles", ".txt": "smiles",
-    ".csv": "csv",
+    ".csv": "csv", ".fasta": "fasta", ".fa": "fasta", ".faa": "fasta",
 }  # fmt: skip
 HOLDS = {
     "cif": ("crystals",), "poscar": ("crystals",), "sdf": ("molecules",), "smiles": ("molecules",),
+    "xyz": ("crystals", "molecules"), "fasta": ("proteins",),
 }  # fmt: skip
 """Kinds of structures that a format holds; those that are not named hold every kind."""
-WITHOUT_PROPERTIES = ("poscar", "smiles")
+WITHOUT_PROPERTIES = ("poscar", "smiles", "fasta")
 """Formats that have no place for the properties of a record."""
-NATURAL = {"crystals": "cif", "molecules": "sdf"}
+NATURAL = {"crystals": "cif", "molecules": "sdf", "proteins": "fasta"}
 """The format of each kind of structure in a folder, unless another is asked for."""
-_FOLDER_SUFFIX = {"cif": ".cif", "poscar": ".vasp", "xyz": ".xyz", "sdf": ".sdf"}
+_FOLDER_SUFFIX = {
+    "cif": ".cif", "poscar": ".vasp", "xyz": ".xyz", "sdf": ".sdf", "fasta": ".fasta",
+}  # fmt: skip
 
 
 class Writer(Protocol):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, assert_never
 from sciar.errors import RecordError
 from sciar.evaluation.pictures import depiction_svg, structure_svg
 from sciar.evaluation.report import Card
-from sciar.records import Crystal, Molecule
+from sciar.records import Crystal, Molecule, Protein
 
 if TYPE_CHECKING:
     from rdkit.Chem import Mol
@@ -53,8 +53,16 @@ def structure_card(
             known = structure.mol is not None or structure.smiles
             more = depiction_svg(structure, height=170) if known else ""
             return Card(_hill(structure), record_id, picture, status, message, extra, more)
+        case Protein():
+            title = record_id or "protein"
+            return Card(title, record_id, "", status, message, extra | _protein_facts(structure))
         case _:
             assert_never(structure)
+
+
+def _protein_facts(protein: Protein) -> dict[str, str]:
+    lengths = " + ".join(str(len(chain)) for chain in protein.chains)
+    return {"residues": lengths, "sequence": " ".join(protein.chains)[:80]}
 
 
 def crystal_facts(crystal: Crystal) -> dict[str, str]:

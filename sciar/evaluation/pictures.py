@@ -11,7 +11,7 @@ import numpy as np
 
 from sciar.errors import RecordError, UsageError
 from sciar.evaluation.scene import Ball, Line, Scene, Stick, render
-from sciar.records import Crystal, Molecule
+from sciar.records import Crystal, Molecule, Protein, no_atoms
 
 if TYPE_CHECKING:
     from rdkit.Chem import Mol
@@ -39,6 +39,8 @@ def structure_svg(
             return crystal_svg(structure, width=width, height=height, style=style)
         case Molecule():
             return molecule_svg(structure, width=width, height=height, style=style)
+        case Protein():
+            raise no_atoms()
         case _:
             assert_never(structure)
 

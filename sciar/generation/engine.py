@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -19,6 +19,7 @@ from torch import Tensor
 
 from sciar.errors import UsageError
 from sciar.generation.cache import KVCache, PrefillMemory, StepMemory, StepPlan
+from sciar.generation.ranked import take_next
 from sciar.generation.settings import GenerationSettings
 from sciar.generation.store import RowStore
 from sciar.model import AutoregressiveModel
@@ -40,6 +41,25 @@ class Job:
 
 
 @dataclass(frozen=True, eq=False)
+class Step:
+    """The decision about one word.
+
+    Attributes:
+        token: id of the word that was taken.
+        ids: ids of the words that could stand there.
+        log_p: their log-probabilities under the grammar, at temperature 1.
+        decided: ids of the members of a ranked list that this step decides about; else empty.
+        chances: the chance of each to belong to the list.
+    """
+
+    token: int
+    ids: np.ndarray
+    log_p: np.ndarray
+    decided: np.ndarray
+    chances: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
 class Drawn:
     """One finished sequence.
 
@@ -49,12 +69,14 @@ class Drawn:
         failure: empty, or why the sequence could not be completed.
         logp: log-probability of the sampled words under the grammar, plus, if asked for, the
             log-density of the payloads.
+        steps: one for each sampled word, if the settings ask for a trace.
     """
 
     job: Job
     sequence: TokenSequence
     failure: str
     logp: float
+    steps: tuple[Step, ...] = ()
 
 
 Entry = tuple[int, bool, bool]
@@ -79,6 +101,7 @@ class _Row:
     length: int = 0
     group: int = 1
     logp: float = 0.0
+    steps: list[Step] = field(default_factory=list)
 
     def feed(self, questions: bool, private: bool, group: int) -> list[Entry]:
         """What is to be fed now.
@@ -281,12 +304,12 @@ class Engine:
         return derive(derive(sample_keys(self.settings.seed, index), attempt), place)
 
     def _sample(self) -> None:
-        choices: list[tuple[int, np.ndarray]] = []
+        choices: list[tuple[int, Choice]] = []
         slots: dict[int, list[int]] = {}
         for i, row in enumerate(self.rows):
             expected = row.cursor.expect()
             if isinstance(expected, Choice):
-                choices.append((i, expected.mask))
+                choices.append((i, expected))
             elif isinstance(expected, SlotQuery):
                 slots.setdefault(expected.kind, []).append(i)
         turn = 0
@@ -296,20 +319,28 @@ class Engine:
             # Words that were asked about at once: each is drawn under what those before it allow.
             again = [i for i, _ in choices if self.rows[i].group > turn]
             asked = [(i, self.rows[i].cursor.expect()) for i in again]
-            choices = [(i, e.mask) for i, e in asked if isinstance(e, Choice)]
+            choices = [(i, e) for i, e in asked if isinstance(e, Choice)]
         for kind in sorted(slots):
             self._sample_slots(kind, slots[kind])
 
-    def _sample_words(self, choices: list[tuple[int, np.ndarray]], turn: int) -> None:
+    def _sample_words(self, choices: list[tuple[int, Choice]], turn: int) -> None:
         at = torch.tensor([i for i, _ in choices], device=self.device)
         rows = [self.rows[i] for i, _ in choices]
-        allowed = torch.from_numpy(np.stack([mask for _, mask in choices])).to(self.device)
+        allowed = torch.from_numpy(np.stack([c.mask for _, c in choices])).to(self.device)
         u = uniform(self._keys(rows), 1)[:, 0]
         settings = self.settings
         tokens, logp = self.model.words.sample(
             self.hidden[at, turn], allowed, u, self._temperature(rows), settings.top_p
         )
-        for row, token, value in zip(rows, tokens.tolist(), logp.tolist(), strict=True):
+        taken = list(zip(tokens.tolist(), logp.tolist(), strict=True))
+        if settings.trace or settings.threshold is not None:
+            log_p = self.model.words.log_probs(self.hidden[at, turn], allowed).cpu().numpy()
+            for i, (row, (_, choice)) in enumerate(zip(rows, choices, strict=True)):
+                step = _step(choice, log_p[i], taken[i][0], settings.threshold)
+                taken[i] = step.token, float(log_p[i, step.token])
+                if settings.trace:
+                    row.steps.append(step)
+        for row, (token, value) in zip(rows, taken, strict=True):
             row.logp += value
             row.cursor.push_token(token)
 
@@ -346,7 +377,8 @@ class Engine:
         for i, row in enumerate(self.rows):
             end = row.cursor.expect()
             if isinstance(end, End):
-                yield Drawn(row.job, row.cursor.sequence(), end.failure, row.logp)
+                made = row.cursor.sequence()
+                yield Drawn(row.job, made, end.failure, row.logp, tuple(row.steps))
             elif len(row.cursor) > self.settings.max_tokens:
                 why = f"longer than {self.settings.max_tokens} tokens"
                 yield Drawn(row.job, row.cursor.sequence(), why, row.logp)
@@ -411,3 +443,15 @@ class Engine:
 
 def _pick(after: Surroundings, at: Tensor) -> Surroundings:
     return Surroundings(**{name: value[at] for name, value in vars(after).items()})
+
+
+_NO_IDS, _NO_CHANCES = np.zeros(0, dtype=np.int64), np.zeros(0)
+
+
+def _step(choice: Choice, log_p: np.ndarray, token: int, threshold: float | None) -> Step:
+    """The decision about a word; members of a ranked list are taken by their chance."""
+    decided, chances = _NO_IDS, _NO_CHANCES
+    if choice.order is not None and threshold is not None:
+        token, decided, chances = take_next(choice.order, log_p, threshold)
+    ids = np.flatnonzero(choice.mask)
+    return Step(token, ids, log_p[ids], decided, chances)

@@ -30,6 +30,9 @@ class GenerationSettings:
         at_once: words whose places are known before any of them (a level of an octree) are drawn in
             one pass, each without seeing the others; for networks with private questions, trained
             with the same option of their objective.
+        threshold: least chance with which a member of a ranked list is taken
+            (:mod:`sciar.generation.ranked`), in place of sampling it; ``None`` samples it.
+        trace: keep the distribution of every sampled word (:class:`~sciar.generation.engine.Step`).
     """
 
     batch_size: int = 128
@@ -42,6 +45,8 @@ class GenerationSettings:
     max_tokens: int = 4096
     at_once: bool = False
     temperatures: Mapping[str, float] = field(default_factory=dict)
+    threshold: float | None = None
+    trace: bool = False
 
     def __post_init__(self) -> None:
         if self.batch_size < 1:

@@ -31,6 +31,10 @@ class CategoricalHead(nn.Module):
         logits = self(condition_NC)
         return F.cross_entropy(logits, target_N, reduction="none", label_smoothing=self.smoothing)
 
+    def log_probs(self, condition_NC: Tensor, allowed_NV: Tensor) -> Tensor:
+        """(N, V) log-probabilities of the constrained model; -inf where a token may not stand."""
+        return self(condition_NC).masked_fill(~allowed_NV, float("-inf")).log_softmax(-1)
+
     @torch.no_grad()
     def sample(
         self,

@@ -79,12 +79,14 @@ class PackedMemory:
         flat_T: index into (B * L) of each flat token.
         mask: (B, 1, L, L) additive mask, or ``None`` when causal order alone is right.
         block_mask: FlexAttention mask, on CUDA.
+        causal: without a mask, nobody sees what follows.
     """
 
     rows_BL: Tensor
     flat_T: Tensor | None
     mask: Tensor | None
     block_mask: BlockMask | None = None
+    causal: bool = True
 
     @classmethod
     def build(
@@ -101,12 +103,7 @@ class PackedMemory:
         ``floors``: (T,) place in its sequence from which on a position attends to itself alone.
         """
         batch, longest = len(lengths), int(lengths.max())
-        starts = lengths.cumsum(0) - lengths
-        inside = torch.arange(longest, device=lengths.device)
-        rows = (starts[:, None] + inside).clamp_max(int(lengths.sum()) - 1)
-        flat = None
-        if int(lengths.min()) < longest:
-            flat = (inside < lengths[:, None]).flatten().nonzero().squeeze(1)
+        rows, flat, inside = cls._places(lengths)
         mask = None
         if private is not None or bool((contexts > 0).any()):
             seen = (inside[None, :] <= inside[:, None]) | (inside < contexts[:, None, None])
@@ -121,6 +118,30 @@ class PackedMemory:
         block = flex_mask(lengths, contexts, private, floors) if use_flex else None
         return cls(rows, flat, mask, block)
 
+    @classmethod
+    def both_ways(cls, lengths: Tensor, flex: bool | None = None) -> PackedMemory:
+        """From (B,) lengths; every token sees its whole sequence."""
+        rows, flat, inside = cls._places(lengths)
+        mask = None
+        if flat is not None:
+            mask = torch.zeros(rows.shape, device=lengths.device)
+            mask = mask.masked_fill_(inside >= lengths[:, None], float("-inf"))[:, None, None]
+        use_flex = lengths.is_cuda if flex is None else flex
+        block = flex_mask(lengths, lengths) if use_flex else None
+        return cls(rows, flat, mask, block, causal=False)
+
+    @staticmethod
+    def _places(lengths: Tensor) -> tuple[Tensor, Tensor | None, Tensor]:
+        """``rows_BL``, ``flat_T`` and the (L,) indices inside a sequence."""
+        longest = int(lengths.max())
+        starts = lengths.cumsum(0) - lengths
+        inside = torch.arange(longest, device=lengths.device)
+        rows = (starts[:, None] + inside).clamp_max(int(lengths.sum()) - 1)
+        flat = None
+        if int(lengths.min()) < longest:
+            flat = (inside < lengths[:, None]).flatten().nonzero().squeeze(1)
+        return rows, flat, inside
+
     def attend(self, q_TND: Tensor, k_TKD: Tensor, v_TKD: Tensor) -> Tensor:
         if self.block_mask is not None:
             return flex_attend(q_TND, k_TKD, v_TKD, self.block_mask)
@@ -130,8 +151,8 @@ class PackedMemory:
             wide = x if self.flat_T is None else x[self.rows_BL.flatten()]
             return wide.view(batch, longest, *x.shape[1:]).transpose(1, 2)
 
-        mask = self.mask
-        out = attend(spread(q_TND), spread(k_TKD), spread(v_TKD), mask, causal=mask is None)
+        mask, causal = self.mask, self.causal and self.mask is None
+        out = attend(spread(q_TND), spread(k_TKD), spread(v_TKD), mask, causal)
         out = out.transpose(1, 2).flatten(0, 1)
         return out if self.flat_T is None else out[self.flat_T]
 

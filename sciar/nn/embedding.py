@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +14,20 @@ from sciar.tokenization.vocabulary import SlotKind
 
 HARMONICS = 6
 """Harmonics of the sin/cos features of a torus coordinate, and octaves of the others."""
+
+
+@runtime_checkable
+class SlotInput(Protocol):
+    """What reads the payloads of one slot kind; a module of ``embedding.payload``.
+
+    A module of its own (``model.inputs`` in a recipe) is made as ``cls(slot, hidden, **options)``.
+    It may look at all inputs, as an encoder does that reads a run of slots at once. If it has
+    ``options()``, these are what the model folder stores.
+    """
+
+    def at(self, inputs: Inputs, where: Tensor) -> Tensor:
+        """(N, hidden) of the slots ``where`` among the inputs."""
+        ...
 
 
 class PayloadEncoder(nn.Module):
@@ -42,6 +57,10 @@ class PayloadEncoder(nn.Module):
         return self.net(
             features(value[:, : self.slot.width], self.slot.geometry, self.mean, self.std)
         )
+
+    def at(self, inputs: Inputs, where: Tensor) -> Tensor:
+        """(N, hidden) of the slots ``where`` among the inputs."""
+        return self(inputs.value[where])
 
 
 def features(value: Tensor, geometry: str, mean: Tensor, std: Tensor) -> Tensor:
@@ -150,7 +169,8 @@ class InputEmbedding(nn.Module):
                 continue
             where = (inputs.kind == i + 1).nonzero().squeeze(1)
             if len(where):
-                encoded = encoder(inputs.value[where]).to(x.dtype)
+                assert isinstance(encoder, SlotInput)
+                encoded = encoder.at(inputs, where).to(x.dtype)
                 x = (
                     x.index_add(0, where, encoded)
                     if self.identity

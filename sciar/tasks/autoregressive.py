@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +14,21 @@ from lightning.pytorch.utilities.types import OptimizerLRSchedulerConfig
 from torch import Tensor
 from torch.distributed.tensor import DTensor
 
-from sciar.errors import ModelError
+from sciar.errors import ModelError, UsageError
 from sciar.folder import load_folder
+from sciar.growth import copy_weights, grows, train_only_new
 from sciar.model import AutoregressiveModel, ModelConfig
 from sciar.objectives.next_token import NextTokenObjective
 from sciar.tasks.inheritance import inherit
+from sciar.tasks.schedule import warmup_cosine
 from sciar.tokenization.base import LayoutTokenizer
 from sciar.tokenization.packing import Pack
 
 # Objectives are dataclasses, of which a recipe could otherwise name no other by its class path.
 set_parsing_settings(subclasses_enabled=[NextTokenObjective])
 
+_SHOWN = 12
+"""Most parts of the loss on the progress bar."""
 FORMAT = 1
 """Of checkpoints; counted up when older versions cannot go on from them."""
 
@@ -39,6 +42,7 @@ class AutoregressiveTask(L.LightningModule):
         objective: loss weights and input noise.
         lr: peak learning rate.
         head_lr: peak learning rate of the payload heads (default: ``lr``).
+        input_lr: that of pretrained encoders among the input modules (default: a tenth of ``lr``).
         weight_decay: of matrices; vectors and embeddings have none.
         betas: of AdamW.
         warmup: steps of linear warm-up.
@@ -47,7 +51,10 @@ class AutoregressiveTask(L.LightningModule):
             bf16.
         seed: of initial weights and training noise.
         init_from: model folder to start from (fine-tuning); its sizes must be the same. Symbols
-            and slots are matched by name, new ones start fresh; statistics may differ.
+            and slots are matched by name; where only symbols are new, they begin like the old ones
+            of their family (:mod:`sciar.growth`); statistics may differ.
+        new_only: train only what new symbols have brought (:func:`sciar.growth.train_only_new`);
+            the old vocabulary must be the beginning of the new one.
     """
 
     def __init__(
@@ -57,6 +64,7 @@ class AutoregressiveTask(L.LightningModule):
         objective: NextTokenObjective | None = None,
         lr: float = 1e-3,
         head_lr: float | None = None,
+        input_lr: float | None = None,
         weight_decay: float = 0.01,
         betas: tuple[float, float] = (0.9, 0.98),
         warmup: int = 200,
@@ -64,10 +72,12 @@ class AutoregressiveTask(L.LightningModule):
         matmul_precision: str = "highest",
         seed: int = 0,
         init_from: str | None = None,
+        new_only: bool = False,
     ) -> None:
         super().__init__()
         self.tokenizer, self.objective = tokenizer, objective or NextTokenObjective()
         self.lr, self.head_lr, self.weight_decay = lr, head_lr or lr, weight_decay
+        self.input_lr = lr / 10 if input_lr is None else input_lr
         self.betas, self.warmup, self.final_lr = betas, warmup, final_lr
         self.matmul_precision, self.seed = matmul_precision, seed
         with torch.random.fork_rng():
@@ -78,8 +88,18 @@ class AutoregressiveTask(L.LightningModule):
                 model,
                 tokenizer.layout.relations,
             )
+        if new_only and not init_from:
+            raise UsageError("new_only trains what is new beside a model: name it with init_from")
         if init_from:
-            inherit(load_folder(Path(init_from)), self.model)
+            source = load_folder(Path(init_from))
+            if new_only or grows(source.model.vocabulary, self.model.vocabulary):
+                copy_weights(source, self.model)
+            else:
+                inherit(source, self.model)
+            if new_only:
+                # Decay would move old rows that have no gradient.
+                self.weight_decay = 0.0
+                train_only_new(source.model.vocabulary, self.model)
 
     def setup(self, stage: str) -> None:
         torch.set_float32_matmul_precision(self.matmul_precision)
@@ -141,39 +161,34 @@ class AutoregressiveTask(L.LightningModule):
             if weight > 0:
                 mean = (value / weight).detach()
                 name = f"{stage}/{part.strip('<>')}"
-                self.log(name, mean, prog_bar=on_step, batch_size=n, sync_dist=not on_step)
+                shown = on_step and len(losses) <= _SHOWN
+                self.log(name, mean, prog_bar=shown, batch_size=n, sync_dist=not on_step)
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """AdamW with decay on matrices only, warm-up, then a cosine to ``final_lr``."""
         optimizer = torch.optim.AdamW(
             self._groups(), lr=self.lr, betas=self.betas, fused=self._can_fuse()
         )
-        total = max(1, int(self.trainer.estimated_stepping_batches))
-
-        def factor(step: int) -> float:
-            if step < self.warmup:
-                return (step + 1) / self.warmup
-            done = min(1.0, (step - self.warmup) / max(1, total - self.warmup))
-            return self.final_lr + (1 - self.final_lr) * 0.5 * (1 + math.cos(math.pi * done))
-
-        scheduler = torch.optim.lr_scheduler.LambdaLR(optimizer, factor)
-        return {
-            "optimizer": optimizer,
-            "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
-        }
+        steps = self.trainer.estimated_stepping_batches
+        return warmup_cosine(optimizer, steps, self.warmup, self.final_lr)
 
     def _groups(self) -> list[dict[str, Any]]:
-        groups: dict[tuple[bool, bool], list[Tensor]] = {}
+        groups: dict[tuple[bool, str], list[Tensor]] = {}
+        rates = {"": self.lr, "head": self.head_lr, "encoder": self.input_lr}
         for name, parameter in self.model.named_parameters():
-            decays = parameter.ndim >= 2 and "embedding" not in name
-            groups.setdefault((decays, name.startswith("heads.")), []).append(parameter)
+            if not parameter.requires_grad:
+                continue
+            encoder = ".encoder." in name
+            decays = parameter.ndim >= 2 and (encoder or "embedding" not in name)
+            part = "head" if name.startswith("heads.") else "encoder" if encoder else ""
+            groups.setdefault((decays, part), []).append(parameter)
         return [
             {
                 "params": parameters,
                 "weight_decay": self.weight_decay if decays else 0.0,
-                "lr": self.head_lr if head else self.lr,
+                "lr": rates[part],
             }
-            for (decays, head), parameters in groups.items()
+            for (decays, part), parameters in groups.items()
         ]
 
     def _can_fuse(self) -> bool:

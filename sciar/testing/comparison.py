@@ -9,7 +9,7 @@ from typing import assert_never
 
 import numpy as np
 
-from sciar.records import Crystal, Molecule, Structure, symbols_of
+from sciar.records import Crystal, Molecule, Protein, Structure, no_atoms, symbols_of
 
 
 def assert_same_structure(actual: Structure, expected: Structure, tolerance: float) -> None:
@@ -53,6 +53,8 @@ def distances(structure: Structure, cutoff: float = 6.0) -> dict[tuple[str, str]
             pairs = _molecule_pairs(structure.symbols, structure.positions)
         case Crystal():
             pairs = _crystal_pairs(structure, cutoff)
+        case Protein():
+            raise no_atoms()
         case _:
             assert_never(structure)
     return {pair: np.sort(np.array(lengths)) for pair, lengths in pairs.items()}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -32,6 +32,7 @@ class LayoutTokenizer(ABC):
             cubic cells, may vary elsewhere, and a loss in units of almost nothing explodes there.
         conditions: names of the constraints that :meth:`request` understands, the one that says
             most about a structure first.
+        reads: kind of records that files are read for (``datasets.readers.Kind``); ``None``: any.
         needs_graph: molecules are encoded by their bonds, which must be perceived if unknown.
         atom_segment: name of the segment with one slot an atom, in the order of :meth:`atom_order`.
     """
@@ -41,6 +42,7 @@ class LayoutTokenizer(ABC):
     max_atoms: int
     makes: tuple[str, ...] = ()
     conditions: tuple[str, ...] = ()
+    reads: Literal["crystal", "molecule", "protein"] | None = None
     needs_graph: bool = False
     atom_segment: str = ""
     floors: ClassVar[dict[str, float]] = {}
@@ -101,6 +103,14 @@ class LayoutTokenizer(ABC):
     def makes_for(self, request: Request) -> tuple[str, ...]:
         """Kinds of structures that may come of a request; those of :attr:`makes` by default."""
         return self.makes
+
+    def example(self, record: Record) -> Any:
+        """What :meth:`encode` takes of a record: by default its structure.
+
+        Raises:
+            RecordError: the record lacks something that the tokenizer needs.
+        """
+        return record.structure
 
     def part_for(self, structure: Structure) -> LayoutTokenizer:
         """The tokenizer that really encodes a structure; itself, unless it has parts."""

@@ -20,7 +20,7 @@ from typing import Any, assert_never
 import numpy as np
 
 from sciar.errors import RecordError, UsageError
-from sciar.records import Crystal, Molecule, Record, Structure
+from sciar.records import Crystal, Molecule, Protein, Record, Structure, no_atoms
 from sciar.tokenization.base import LayoutTokenizer
 from sciar.tokenization.compat_dictionaries import (
     ORDERS,
@@ -137,6 +137,8 @@ class UniGenXTokenizer(LayoutTokenizer):
                 return self._crystal_fields(structure, augment)
             case Molecule():
                 return self._molecule_fields(structure)
+            case Protein():
+                raise no_atoms()
             case _:
                 assert_never(structure)
 
@@ -198,6 +200,8 @@ class UniGenXTokenizer(LayoutTokenizer):
                 return {"composition": dict(record.structure.composition)}
             case Molecule():
                 return {"smiles": record.structure.to_smiles()}
+            case Protein():
+                raise no_atoms()
             case _:
                 assert_never(record.structure)
 

@@ -31,7 +31,7 @@ and 1/2, and should not lie where the range ends."""
 GEOMETRIES = {"plain": "euclidean", "torus": "torus"}
 
 
-def crystal_vocabulary(elements: Sequence[str] = SYMBOLS, coordinates: str = "plain") -> Vocabulary:
+def crystal_vocabulary(elements: Sequence[str] = SYMBOLS, coordinates: str = "torus") -> Vocabulary:
     """Specials, slot kinds and element symbols."""
     names = ("<pad>", "<bos>", "<eos>", "<structure>", LATTICE, SITE, *elements)
     site = SlotKind(SITE, 3, geometry=GEOMETRIES[coordinates])
@@ -48,7 +48,7 @@ class CrystalTokenizer(LayoutTokenizer):
         cell: ``niggli`` reduces every cell first; ``as-given`` keeps the cell of the data.
         order: ``canonical`` (see :func:`~sciar.tokenization.order.canonical_order`) or ``file``.
         coordinates: ``plain`` (standardised numbers in a range of length 1) or ``torus`` (points on
-            the torus). Plain ones are learnt faster (docs/experiments.md).
+            the torus). Plain ones are learnt faster in short runs (docs/experiments.md).
         vocabulary: stored vocabulary of a trained model.
     """
 
@@ -63,7 +63,7 @@ class CrystalTokenizer(LayoutTokenizer):
         max_atoms: int = 20,
         cell: str = "niggli",
         order: str = "canonical",
-        coordinates: str = "plain",
+        coordinates: str = "torus",
         vocabulary: Vocabulary | None = None,
     ) -> None:
         if task not in ("csp", "denovo"):

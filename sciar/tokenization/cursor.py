@@ -20,9 +20,14 @@ from sciar.tokenization.vocabulary import Vocabulary
 
 @dataclass(frozen=True, eq=False)
 class Choice:
-    """Sample one token; ``mask`` is (V,) bool, False where the grammar forbids."""
+    """Sample one token; ``mask`` is (V,) bool, False where the grammar forbids.
+
+    In a list of rising rank, ``order`` holds the ids of the members that may follow, by rank; what
+    else is allowed ends the list.
+    """
 
     mask: np.ndarray
+    order: np.ndarray | None = None
 
 
 @dataclass(frozen=True)

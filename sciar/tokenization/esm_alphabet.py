@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from sciar.records import Protein
+from sciar.records import RESIDUES, Protein
 
 TOKENS = (
     *("<cls>", "<pad>", "<eos>", "<unk>"),
@@ -13,6 +13,10 @@ TOKENS = (
 )
 _ID = {token: i for i, token in enumerate(TOKENS)}
 CLS, PAD, EOS, MASK = (_ID[token] for token in ("<cls>", "<pad>", "<eos>", "<mask>"))
+RESIDUE_IDS = tuple(_ID[letter] for letter in RESIDUES)
+"""Ids of everything that may stand in a sequence."""
+STANDARD_IDS = tuple(_ID[letter] for letter in "ACDEFGHIKLMNPQRSTVWY")
+"""Ids of the 20 residues of the genetic code."""
 
 
 def encoder_ids(protein: Protein) -> np.ndarray:

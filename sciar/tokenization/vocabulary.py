@@ -13,7 +13,7 @@ import numpy as np
 
 from sciar.errors import RecordError, UsageError
 
-GEOMETRIES = ("euclidean", "torus", "local", "rotation")
+GEOMETRIES = ("euclidean", "torus", "local", "symbol", "rotation")
 ROLES = ("value", "given", "answer")
 
 
@@ -26,7 +26,8 @@ class SlotKind:
         width: how many numbers the payload holds.
         geometry: the space that the payload lives in: ``euclidean`` (numbers as they are),
             ``torus`` (fractional coordinates, period 1), ``local`` (3-D points, predicted in the
-            frame of the points that the slot refers to) or ``rotation`` (the first two rows of a
+            frame of the points that the slot refers to), ``symbol`` (the index of a symbol,
+            which an input module of its own reads) or ``rotation`` (the first two rows of a
             rotation matrix, or all three; never standardised).
         mean: per-component mean that the head's target is standardised with.
         std: per-component standard deviation, likewise.

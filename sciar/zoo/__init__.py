@@ -28,19 +28,28 @@ class ZooModel:
     config: dict[str, Any]
 
     @property
+    def is_encoder(self) -> bool:
+        """Whether it is an encoder, which other models start from, and answers nothing itself."""
+        return "encoder" in self.config and "tokenizer" not in self.config
+
+    @property
     def tokenizer(self) -> str:
-        """Class name of its tokenizer."""
+        """Class name of its tokenizer; of an encoder of proteins, that it is one."""
+        if self.is_encoder:
+            return "encoder of proteins"
         return str(self.config["tokenizer"]["class_path"]).rpartition(".")[2]
 
     @property
     def task(self) -> str:
         """Task of its tokenizer, e.g. ``csp``; empty if it has only one."""
-        return str(self.config["tokenizer"]["init_args"].get("task") or "")
+        return (
+            "" if self.is_encoder else str(self.config["tokenizer"]["init_args"].get("task") or "")
+        )
 
     @property
     def max_atoms(self) -> int | None:
         """Largest structure that it takes or makes."""
-        return self.config["tokenizer"]["init_args"].get("max_atoms")
+        return None if self.is_encoder else self.config["tokenizer"]["init_args"].get("max_atoms")
 
     @property
     def info(self) -> dict[str, Any]:

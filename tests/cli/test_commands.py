@@ -197,8 +197,14 @@ def test_the_demo_works_without_a_zoo(
 ) -> None:
     import sciar.zoo
     from sciar.commands import demo_training
+    from sciar.nn.encoders.esm2 import Esm2Config
+    from sciar.nn.encoders.folder import EncoderFolder, save_encoder
+    from sciar.nn.encoders.masked_lm import MaskedLM
 
-    monkeypatch.setattr(sciar.zoo, "paths", dict)
+    # An encoder makes nothing, so the demo passes over it.
+    encoder = MaskedLM(Esm2Config(1, 8, 2, 8))
+    save_encoder(tmp_path / "zoo" / "small", EncoderFolder("small", encoder, {}, ""))
+    monkeypatch.setattr(sciar.zoo, "paths", lambda: {"small": tmp_path / "zoo" / "small"})
     wanted = demo_training.tiny_models(steps=3)
     monkeypatch.setattr(demo_training, "tiny_models", lambda: wanted)
     code = main(["demo", "--out", str(tmp_path), "-n", "3", "--json", str(tmp_path / "n.json")])

@@ -10,12 +10,11 @@ import pytest
 import torch
 import yaml
 
-from sciar.datasets.datamodule import StructureData
 from sciar.errors import UsageError
 from sciar.folder import load_folder
+from sciar.nn.encoders.folder import load_encoder_folder
 from sciar.tasks import precision
-from sciar.tasks.autoregressive import AutoregressiveTask
-from sciar.training import TrainingCLI, main, recipes, with_recipes
+from sciar.training import KINDS, TrainingCLI, kind_of, main, recipes, with_recipes
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:LightningCLI's args parameter"),
@@ -23,6 +22,8 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:.*JsonargparseDeprecationWarning"),
 ]
 ALL = recipes()
+CONTENTS = {name: yaml.safe_load(path.read_text(encoding="utf-8")) for name, path in ALL.items()}
+ENCODERS = {name for name, content in CONTENTS.items() if content.get("task") == "masked-residues"}
 TINY = {name: path for name, path in ALL.items() if name.startswith("tiny-")}
 
 
@@ -42,7 +43,9 @@ class Parsed(Made):
 
 def made(*arguments: str, kind: type[TrainingCLI] = Made) -> TrainingCLI:
     """A training command that does not start."""
-    return kind(AutoregressiveTask, StructureData, args=with_recipes(["fit", *arguments]))
+    given = with_recipes(["fit", *arguments])
+    what = kind_of(given)
+    return kind(what.task, what.data, args=given)
 
 
 def parsed(*arguments: str) -> Any:
@@ -54,7 +57,30 @@ def test_there_is_a_tiny_recipe_of_each_recipe() -> None:
     assert {f"tiny-{name}" for name in ALL if not name.startswith("tiny-")} <= set(ALL)
 
 
-@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("name", sorted(ENCODERS))
+def test_recipes_of_encoders_parse(name: str) -> None:
+    config, content = parsed("--config", name), CONTENTS[name]
+    assert config.trainer.max_steps == content["trainer"]["max_steps"]
+    assert config.model.encoder.width == content["model"]["encoder"]["width"]
+    assert config.data.sources == content["data"]["sources"]
+
+
+def test_the_recipe_decides_what_is_trained(tmp_path: Path) -> None:
+    own = tmp_path / "own.yaml"
+    own.write_text("task: masked-residues\n", encoding="utf-8")
+    encoders, structures = KINDS["masked-residues"], KINDS["structures"]
+    assert kind_of(["fit", "--config", str(own)]) == encoders
+    assert kind_of(["fit", f"-c={own}", "--task=structures"]) == structures
+    assert kind_of(["fit"]) == structures
+    own.write_text("task: poetry\n", encoding="utf-8")
+    with pytest.raises(UsageError, match="masked-residues"):
+        kind_of(["fit", "--config", str(own)])
+    own.write_text("a: [\n", encoding="utf-8")
+    with pytest.raises(UsageError, match="not readable"):
+        kind_of(["fit", "--config", str(own)])
+
+
+@pytest.mark.parametrize("name", sorted(set(ALL) - ENCODERS))
 def test_recipes_parse(name: str) -> None:
     config = parsed("--config", name)
     content = yaml.safe_load(ALL[name].read_text(encoding="utf-8"))
@@ -122,7 +148,28 @@ def test_loggers_that_are_named_replace_the_usual_ones(tmp_path: Path) -> None:
     assert [type(x).__name__ for x in cli.trainer.loggers] == ["CSVLogger", "TensorBoardLogger"]
 
 
-@pytest.mark.parametrize("name", TINY)
+@pytest.mark.parametrize("name", sorted(set(TINY) & ENCODERS))
+def test_tiny_encoders_train(name: str, tmp_path: Path) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        cli = main(
+            ["fit", "--config", name, "--trainer.max_steps", "6", "--trainer.accelerator", "cpu",
+             "--trainer.check_val_every_n_epoch", "null", "--trainer.val_check_interval", "6",
+             "--trainer.enable_progress_bar", "false", "--trainer.default_root_dir", str(tmp_path)]
+        )  # fmt: skip
+    metrics = cli.trainer.callback_metrics
+    assert torch.isfinite(metrics["train/loss"]) and metrics["val/hidden_residues"] > 10
+    assert metrics["val/perplexity"] == pytest.approx(float(metrics["val/loss"].exp()))
+    assert metrics["val/unigram_perplexity"] > 1
+    found = load_encoder_folder(tmp_path / "model")
+    assert found.name == name and found.info["steps"] == 6
+    assert found.info["counts"]["test"] == 16 and "related to test" in found.card
+    with pytest.raises(UsageError, match="validate"):
+        main(["predict", "--config", name, "--trainer.accelerator", "cpu",
+              "--trainer.enable_progress_bar", "false"])  # fmt: skip
+
+
+@pytest.mark.parametrize("name", sorted(set(TINY) - ENCODERS))
 def test_tiny_recipes_train(name: str, tmp_path: Path) -> None:
     with warnings.catch_warnings():
         # the sample holds a few structures that a small vocabulary or limit leaves out
@@ -136,7 +183,10 @@ def test_tiny_recipes_train(name: str, tmp_path: Path) -> None:
     assert torch.isfinite(loss)
     shown = {key.partition("/")[2] for key in cli.trainer.progress_bar_metrics}
     kinds = {slot.name.strip("<>") for slot in cli.model.model.vocabulary.slots}
-    assert "loss" in shown and shown & kinds, "no loss by slot type on the bar"
+    tasks = {task.name for task in getattr(cli.model.tokenizer, "tasks", ())}
+    few = len(tasks) <= 6  # more would not fit on it
+    assert "loss" in shown
+    assert shown & (kinds | tasks) or not few, "no loss by slot type or task on the bar"
     content = load_folder(tmp_path / "model")
     assert content.name == name
     assert content.info["steps"] == 2

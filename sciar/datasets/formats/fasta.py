@@ -11,7 +11,7 @@ from sciar.datasets.formats.entry import Entry
 from sciar.datasets.formats.rows import physical_lines
 from sciar.datasets.formats.text import decode
 from sciar.errors import RecordError
-from sciar.records import Protein
+from sciar.records import Protein, Record
 
 _MARK = b"\xef\xbb\xbf"
 
@@ -52,3 +52,20 @@ def _text(raw: bytes, field: str) -> str:
         return decode(raw)
     except RecordError as error:
         raise RecordError(error.reason, field=field) from error
+
+
+def dump(record: Record) -> str:
+    """One entry with its description, lines of 60 residues.
+
+    Raises:
+        RecordError: no protein, or an id that is not one word.
+    """
+    protein = record.structure
+    if not isinstance(protein, Protein):
+        raise RecordError("FASTA holds sequences of proteins", record=record.id)
+    if len(record.id.split()) != 1:
+        raise RecordError("an id of a FASTA file is one word", record=record.id, field="id")
+    described = " ".join(str(record.properties.get("description", "")).split())
+    body = ":".join(protein.chains)
+    lines = [body[i : i + 60] for i in range(0, len(body), 60)]
+    return "\n".join([f">{record.id} {described}".rstrip(), *lines]) + "\n"

@@ -28,7 +28,7 @@ from sciar.datasets.formats.graphs import (
 )
 from sciar.datasets.formats.text import array, decode, lines, plain
 from sciar.errors import RecordError
-from sciar.records import Crystal, Molecule, Record
+from sciar.records import Crystal, Molecule, Protein, Record
 
 _STRUCTURAL = frozenset(
     ("id", "formula", "natoms", "lattice", "species", "frac", "props", "z", "pos", "smiles")
@@ -202,6 +202,12 @@ def dump(record: Record) -> str:
             row |= _crystal_fields(structure)
         case Molecule():
             row |= _molecule_fields(structure)
+        case Protein():
+            row |= {"sequence": structure.sequence}
+            row |= {"partner": structure.partner} if structure.partner else {}
+            # Readers of proteins take every other entry of the line for a label.
+            row |= {k: v for k, v in plain(record.properties).items() if k not in row}
+            return json.dumps(row, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
         case _:
             assert_never(structure)
     if record.properties:

@@ -1,4 +1,4 @@
-"""Proteins in tables and JSON lines: which column is what; everything else is a label."""
+"""Proteins in CSV, Parquet and JSON lines: which column is what; everything else is a label."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from sciar.datasets.formats import parquet
 from sciar.datasets.formats.entry import Entry
 from sciar.datasets.formats.rows import cells_of, open_rows, physical_lines
 from sciar.datasets.formats.text import decode, value
@@ -58,15 +59,10 @@ def read_csv(path: Path, columns: Columns) -> Iterator[Entry]:
         UsageError: no column of the sequence, or one that was asked for is missing.
     """
     header, rows = open_rows(path)
-    missing = [c for c in (columns.sequence, columns.partner, columns.id) if c and c not in header]
-    sequence, variants = columns.sequence_of(header), None
-    if sequence is None and not missing and "variant" in header:
+    variants = None
+    if columns.sequence_of(header) is None and "variant" in header and not columns.sequence:
         variants = Variants.beside(path)
-    if missing or (sequence is None and variants is None):
-        raise UsageError(
-            f"{path}: no column {missing[0] if missing else 'sequence'!r}; found "
-            f"{', '.join(header) or 'no header'}"
-        )
+    _check(path, header, columns, variants is not None)
     identifier = columns.id_of(header)
     place = None if identifier is None else header.index(identifier)
     for row in rows:
@@ -76,6 +72,34 @@ def read_csv(path: Path, columns: Columns) -> Iterator[Entry]:
         name = row[place].strip() if place is not None and place < len(row) else ""
         clean = name.encode("utf-8", "replace").decode("utf-8")
         yield Entry(clean or None, partial(_build_row, header, row, columns, variants))
+
+
+def read_parquet(path: Path, columns: Columns) -> Iterator[Entry]:
+    """One entry per row of a Parquet file.
+
+    Raises:
+        UsageError: no Parquet file, no column of the sequence, or one asked for is missing.
+    """
+    names, rows = parquet.open_rows(path)
+    _check(path, names, columns)
+    identifier = columns.id_of(names)
+    for row in rows:
+        if isinstance(row, RecordError):
+            yield Entry.failed(row)
+            continue
+        name = row[identifier] if identifier else None
+        yield Entry(None if name is None else str(name), partial(_build, row, columns))
+
+
+def _check(path: Path, names: list[str], columns: Columns, variants: bool = False) -> None:
+    """Refuse a table without the columns that are needed."""
+    wanted = (columns.sequence, columns.partner, columns.id)
+    missing = [name for name in wanted if name and name not in names]
+    if columns.sequence_of(names) is None and not variants:
+        missing.append("sequence")
+    if missing:
+        found = ", ".join(names) or "no header"
+        raise UsageError(f"{path}: no column {missing[0]!r}; found {found}")
 
 
 def read_jsonl(path: Path, columns: Columns) -> Iterator[Entry]:

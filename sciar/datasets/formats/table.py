@@ -16,11 +16,12 @@ from sciar.datasets.formats.rows import cells_of, open_rows
 from sciar.datasets.formats.smiles import smiles_of
 from sciar.datasets.formats.text import plain, value
 from sciar.errors import RecordError, UsageError
-from sciar.records import Crystal, Molecule, Record, kind_of
+from sciar.records import Crystal, Molecule, Protein, Record, kind_of
 
 _ID_COLUMNS = ("material_id", "id", "mol_id", "name")
 _STRUCTURE_COLUMNS = ("cif", "smiles")
-_COLUMNS = {"crystals": ("material_id", "cif"), "molecules": ("id", "smiles")}
+_COLUMNS = {"crystals": ("material_id", "cif"), "molecules": ("id", "smiles"),
+            "proteins": ("id", "sequence")}  # fmt: skip
 """Columns of id and structure that are written for each kind."""
 
 
@@ -68,14 +69,17 @@ def row_of(record: Record) -> dict[str, Any]:
     Raises:
         RecordError: a molecule without a graph.
     """
+    properties = record.properties
     match record.structure:
         case Crystal():
             text = cif.dump(Record(record.id, record.structure))
         case Molecule():
             text = smiles_of(record)
+        case Protein(sequence=text, partner=partner):
+            properties = {"partner": partner, **properties} if partner else properties
         case _:
             assert_never(record.structure)
-    return _row(kind_of(record.structure), record.id, text, record.properties)
+    return _row(kind_of(record.structure), record.id, text, properties)
 
 
 def failed_row(kind: str, id: str, properties: Mapping[str, Any]) -> dict[str, Any]:

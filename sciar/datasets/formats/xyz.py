@@ -21,7 +21,7 @@ from sciar.datasets.formats.elements import checked_symbols, symbols_of
 from sciar.datasets.formats.entry import Built, Entry
 from sciar.datasets.formats.text import decode, lines, plain, value
 from sciar.errors import RecordError
-from sciar.records import Crystal, Molecule, Record
+from sciar.records import Crystal, Molecule, Protein, Record, no_atoms
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -144,6 +144,8 @@ def dump(record: Record) -> str:
             symbols = structure.symbols
             header |= {"smiles": structure.smiles} if structure.smiles else {}
             header |= {"charge": structure.charge} if structure.charge else {}
+        case Protein():
+            raise no_atoms().located(record=record.id)
         case _:
             assert_never(structure)
     header |= {k: item for k, item in plain(record.properties).items() if k not in header}

@@ -4,7 +4,8 @@ Pre-norm blocks, rotary positions on queries and keys, exact GELU, a final Layer
 embeddings scaled by the share of masked tokens (Lin et al., Science 379, 1123 (2023)). The heads
 for contacts and language modelling are not part of it.
 
-Shapes: B sequences, N tokens, D width, H heads.
+All layers run on the flat tokens of a pack, without padding. Shapes: T tokens of S sequences back
+to back, or B sequences of N padded tokens; D width, H heads.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sciar.errors import UsageError
+from sciar.nn.attention import PackedMemory, Rotary, rotary_angles, rotate
 
 TRAINED_MASK_SHARE = 0.15 * 0.8
 """Share of tokens that were ``<mask>`` in the original training."""
@@ -67,22 +69,45 @@ class Esm2(nn.Module):
         self.norm = nn.LayerNorm(config.width, eps=config.eps)
 
     def forward(self, ids: Tensor) -> Tensor:
-        """(B, N) ids, padded at the end -> (B, N, D); what stands at padding is meaningless."""
+        """(B, N) ids, padded at the end -> (B, N, D); zeros at padding."""
         known = ids != self.config.pad
-        x = self._embedded(ids, known)
-        cos, sin = rotary_tables(ids.shape[1], self.config.width // self.config.heads, x)
-        for layer in self.layers:
-            x = layer(x, known[:, None, None, :], cos, sin)
-        return self.norm(x)
+        flat = self.packed(ids[known], known.sum(1))
+        x = flat.new_zeros(*ids.shape, flat.shape[1])
+        return x.masked_scatter(known[..., None], flat)
 
-    def _embedded(self, ids: Tensor, known: Tensor) -> Tensor:
+    def packed(self, ids: Tensor, lengths: Tensor) -> Tensor:
+        """(T,) ids of S sequences, back to back, and their (S,) lengths -> (T, D)."""
+        return self.upper(self.lower(ids, lengths, self.config.layers), lengths)
+
+    def lower(self, ids: Tensor, lengths: Tensor, layers: int) -> Tensor:
+        """What the first ``layers`` blocks make of (T,) ids: (T, D), before the final norm."""
+        return self._through(self.layers[:layers], self._embedded(ids, lengths), lengths)
+
+    def upper(self, x: Tensor, lengths: Tensor, layers: int = 0) -> Tensor:
+        """The last ``layers`` blocks and the final norm: (T, D) of :meth:`lower` -> (T, D)."""
+        first = self.config.layers - layers
+        return self.norm(self._through(self.layers[first:], x, lengths))
+
+    def _through(self, layers: nn.ModuleList, x: Tensor, lengths: Tensor) -> Tensor:
+        if not len(layers):
+            return x
+        starts = lengths.cumsum(0) - lengths
+        place = torch.arange(len(x), device=x.device) - starts.repeat_interleave(lengths)
+        turns = rotary_angles(place, self.config.width // self.config.heads)
+        rotary, memory = Rotary(turns, turns), PackedMemory.both_ways(lengths)
+        for layer in layers:
+            x = layer(x, rotary, memory)
+        return x
+
+    def _embedded(self, ids: Tensor, lengths: Tensor) -> Tensor:
         x = self.embed(ids)
-        if self.config.token_dropout:
-            masked = ids == self.config.mask
-            share = masked.sum(1) / known.sum(1)
-            scale = (1 - TRAINED_MASK_SHARE) / (1 - share).clamp_min(1e-6)
-            x = x.masked_fill(masked[..., None], 0.0) * scale[:, None, None].to(x.dtype)
-        return x * known[..., None]
+        if not self.config.token_dropout:
+            return x
+        masked = ids == self.config.mask
+        owner = torch.arange(len(lengths), device=ids.device).repeat_interleave(lengths)
+        count = torch.zeros(len(lengths), device=ids.device).index_add_(0, owner, masked.float())
+        scale = (1 - TRAINED_MASK_SHARE) / (1 - count / lengths).clamp_min(1e-6)
+        return x.masked_fill(masked[:, None], 0.0) * scale[owner, None].to(x.dtype)
 
 
 class Block(nn.Module):
@@ -98,32 +123,15 @@ class Block(nn.Module):
         self.up = nn.Linear(width, config.feed_forward)
         self.down = nn.Linear(config.feed_forward, width)
 
-    def forward(self, x: Tensor, mask: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-        """(B, N, D), (B, 1, 1, N) bool, tables (N, D / H) -> (B, N, D)."""
-        b, n, d = x.shape
-        y = self.attention_norm(x)
+    def forward(self, x_TD: Tensor, rotary: Rotary, memory: PackedMemory) -> Tensor:
+        """(T, D) vectors of a pack -> (T, D)."""
+        y = self.attention_norm(x_TD)
         q, k, v = (
-            layer(y).view(b, n, self.heads, d // self.heads).transpose(1, 2)
-            for layer in (self.query, self.key, self.value)
+            layer(y).view(len(y), self.heads, -1) for layer in (self.query, self.key, self.value)
         )
-        q, k = rotate(q, cos, sin), rotate(k, cos, sin)
-        mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
-        x = x + self.output(mixed.transpose(1, 2).reshape(b, n, d))
-        return x + self.down(F.gelu(self.up(self.feed_norm(x))))
-
-
-def rotary_tables(length: int, width: int, like: Tensor) -> tuple[Tensor, Tensor]:
-    """Cosines and sines, each (length, width), in the type and on the device of ``like``."""
-    steps = torch.arange(0, width, 2, dtype=torch.float32, device=like.device) / width
-    place = torch.arange(length, dtype=torch.float32, device=like.device)
-    angles = torch.outer(place, 10000.0**-steps).repeat(1, 2)
-    return angles.cos().to(like.dtype), angles.sin().to(like.dtype)
-
-
-def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Rotary positions: component i is paired with component i + width / 2."""
-    first, second = x.chunk(2, dim=-1)
-    return x * cos + torch.cat([-second, first], dim=-1) * sin
+        mixed = memory.attend(rotate(q, *rotary.queries), rotate(k, *rotary.keys), v)
+        x_TD = x_TD + self.output(mixed.flatten(1))
+        return x_TD + self.down(F.gelu(self.up(self.feed_norm(x_TD))))
 
 
 def buckets(lengths: Sequence[int], budget: int) -> Iterator[list[int]]:
@@ -146,25 +154,26 @@ def buckets(lengths: Sequence[int], budget: int) -> Iterator[list[int]]:
         yield batch
 
 
-@torch.no_grad()
-def embed_all(encoder: Esm2, sequences: Sequence[Tensor], budget: int = 16_384) -> list[Tensor]:
+def embed_all(
+    encoder: Esm2, sequences: Sequence[Tensor], budget: int = 16_384, *, gradients: bool = False
+) -> list[Tensor]:
     """Encode sequences of different lengths; the results come in the order of the input.
 
     Args:
         encoder: the encoder; it runs as it is, in training or evaluation mode.
         sequences: (N_i,) token ids each.
-        budget: most tokens in a batch, padding included.
+        budget: most tokens in a batch, with the padding that attention sees.
+        gradients: whether gradients flow into the encoder.
 
     Returns:
         (N_i, D) vectors each, on the encoder's device.
     """
     device = encoder.embed.weight.device
     found: dict[int, Tensor] = {}
-    for batch in buckets([len(s) for s in sequences], budget):
-        longest = max(len(sequences[i]) for i in batch)
-        ids = torch.full((len(batch), longest), encoder.config.pad, device=device)
-        for row, index in enumerate(batch):
-            ids[row, : len(sequences[index])] = sequences[index].to(device)
-        for row, index in zip(encoder(ids), batch, strict=True):
-            found[index] = row[: len(sequences[index])].clone()
+    with torch.set_grad_enabled(gradients):
+        for batch in buckets([len(s) for s in sequences], budget):
+            lengths = [len(sequences[i]) for i in batch]
+            flat = torch.cat([sequences[i].to(device) for i in batch])
+            rows = encoder.packed(flat, torch.tensor(lengths, device=device)).split(lengths)
+            found |= dict(zip(batch, rows, strict=True))
     return [found[i] for i in range(len(sequences))]

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from sciar.errors import ModelError, UsageError
 from sciar.nn.encoders.esm2 import Esm2, Esm2Config
+from sciar.nn.encoders.folder import is_encoder_folder, load_encoder_folder
 
 _HUGGING_FACE = {
     "attention.LayerNorm": "attention_norm", "attention.self.query": "query",
@@ -36,16 +37,37 @@ _UNUSED = re.compile(
 _LAYER = re.compile(r"(?:encoder\.layer|layers)\.(\d+)\.(.+)\.(weight|bias)")
 
 
+def find_encoder(name: str | Path) -> Path:
+    """Path of an encoder: itself, or that of an encoder of the package's zoo by its name.
+
+    Raises:
+        ModelError: neither is there.
+    """
+    path = Path(name)
+    if path.exists():
+        return path
+    shipped = Path(__file__).resolve().parents[2] / "zoo" / str(name)
+    if "/" not in str(name) and shipped.is_dir():
+        return shipped
+    raise ModelError(
+        f"{name}: no such file, folder, or encoder of the zoo; to pretrain one, see "
+        "sciar fit --config encoder-nano"
+    )
+
+
 def load_esm2(path: str | Path) -> Esm2:
     """The encoder of a local folder or file, in evaluation mode, fp32.
 
     Args:
-        path: a folder with ``config.json`` and ``model.safetensors``, or a fair-esm ``.pt`` file.
+        path: a folder with ``config.json`` and ``model.safetensors``, a fair-esm ``.pt`` file, or
+            an encoder of our own (:mod:`sciar.nn.encoders.folder`).
 
     Raises:
         ModelError: not such a model, or a parameter that is missing, extra or of another shape.
     """
     path = Path(path)
+    if is_encoder_folder(path):
+        return load_encoder_folder(path).model.encoder
     if path.is_dir():
         config, weights, names = *_hugging_face(path), _HUGGING_FACE
     elif path.is_file():

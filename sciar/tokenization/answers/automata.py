@@ -70,6 +70,10 @@ class AscendingGrammar:
             mask[self.none] = True
         return mask, self.next > 0 or self.empty == "implicit"
 
+    def ranked(self) -> np.ndarray:
+        """Ids of the names that may still follow, by rank."""
+        return self.order[self.next :]
+
     def push(self, token: int) -> None:
         """Take one name, or ``<none>``."""
         if token == self.none:

@@ -23,7 +23,15 @@ class AnswerCodec(ABC):
     Positions in values count residues from 0, like every index of the package; tokens count from 1,
     like the literature. A codec raises :class:`RecordError` without a location; the task that owns
     it adds its name and the record.
+
+    Attributes:
+        positional: the answer names residues, so it does not fit a part of the sequence.
+        parallel: the answer has one token for each residue of the first chain, so that all of them
+            can also be read at once, each from the state of its residue.
     """
+
+    positional: bool = False
+    parallel: bool = False
 
     @property
     @abstractmethod
@@ -75,6 +83,11 @@ class AnswerCodec(ABC):
     @abstractmethod
     def max_tokens(self, protein: Protein) -> int:
         """Length of the longest answer, without prompt and end."""
+
+    @property
+    def vocabulary(self) -> Vocabulary:
+        """A vocabulary of the codec's own tokens."""
+        return self._own
 
     @cached_property
     def _own(self) -> Vocabulary:

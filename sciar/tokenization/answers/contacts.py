@@ -29,6 +29,8 @@ class Contacts(AnswerCodec):
         UsageError: a number out of its range.
     """
 
+    positional = True
+
     def __init__(
         self, chains: int = 2, separation: int = 1, max_pairs: int = 102, max_length: int = 1022
     ) -> None:

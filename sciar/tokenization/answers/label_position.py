@@ -36,6 +36,8 @@ class ClassAndPosition(AnswerCodec):
         UsageError: ``without_position`` names an unknown class.
     """
 
+    positional = True
+
     def __init__(
         self,
         labels: Sequence[Any] | str,

@@ -25,6 +25,8 @@ class PerResidue(AnswerCodec):
         max_length: longest sequence.
     """
 
+    positional = parallel = True
+
     def __init__(
         self, labels: Sequence[Any] | str, space: str = "class", max_length: int = 1022
     ) -> None:

@@ -19,7 +19,7 @@ from sciar.tokenization.answers.types import TYPES
 from sciar.tokenization.vocabulary import Vocabulary, fingerprint
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
-_COMMON = ("inputs", "field", "metric", "weight", "sampling_weight")
+_COMMON = ("inputs", "field", "metric", "weight", "sampling_weight", "mask", "crop")
 STANDARD = Path(__file__).with_name("tasks.yaml")
 """The tasks of the data sets that SciAR knows."""
 
@@ -28,7 +28,8 @@ class Tasks:
     """Tasks by name, in the order in which they were added.
 
     An entry names the ``type`` of answer (one of ``TYPES``), may set ``inputs``, ``field``,
-    ``metric``, ``weight`` and ``sampling_weight``, and passes everything else to the codec.
+    ``metric``, ``weight``, ``sampling_weight``, ``mask`` and ``crop`` (see
+    :class:`~sciar.tokenization.answers.task.Task`), and passes everything else to the codec.
     ``labels_file`` names a text file with one label a line, ``ontology`` an OBO file; both are
     sought beside the YAML file.
 
@@ -183,11 +184,16 @@ def _task(name: str, entry: Mapping[str, Any]) -> Task:
     inputs = int(entry.get("inputs", 2 if pairs else 1))
     if inputs not in (1, 2) or inputs < (2 if pairs or options.get("chain") == 1 else 1):
         raise UsageError(f"inputs {inputs} does not fit this type of answer")
-    weights = [float(entry.get(key, 1.0)) for key in ("weight", "sampling_weight")]
-    if min(weights) < 0:
+    weight, share = (float(entry.get(key, 1.0)) for key in ("weight", "sampling_weight"))
+    if min(weight, share) < 0:
         raise UsageError("weight and sampling_weight must not be negative")
     field, metric = str(entry.get("field", name)), str(entry.get("metric", ""))
-    return Task(name, codec, inputs, field, metric, *weights)
+    mask, crop = str(entry.get("mask", "")), int(entry.get("crop", 0))
+    if mask and not codec.parallel:
+        raise UsageError("mask is for answers with one token a residue")
+    if crop < 0 or (crop and codec.positional):
+        raise UsageError("crop is not negative, and not for answers that name residues")
+    return Task(name, codec, inputs, field, metric, weight, share, mask, crop)
 
 
 def _check_labels(labels: Any) -> None:

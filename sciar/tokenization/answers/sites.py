@@ -38,6 +38,8 @@ class Sites(AnswerCodec):
         UsageError: ``empty`` is ``never`` or unknown.
     """
 
+    positional = True
+
     def __init__(
         self,
         residues: str = "",

@@ -31,6 +31,8 @@ class StructureString(AnswerCodec):
         UsageError: unknown alphabet, or a codebook without codes.
     """
 
+    positional = parallel = True
+
     def __init__(
         self,
         alphabet: Literal["3di", "vq"] = "3di",

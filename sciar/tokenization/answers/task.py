@@ -28,6 +28,10 @@ class Task:
         metric: name of the metric that the best checkpoint is chosen by; empty: the loss.
         weight: factor of the task's loss.
         sampling_weight: factor of the task's share of the batches.
+        mask: property of a record with one letter a residue, ``1`` where its label counts; only
+            for answers with one token a residue.
+        crop: how many leading residues of each sequence the question is about; 0: all. For
+            constructs whose end never varies.
     """
 
     name: str
@@ -37,6 +41,24 @@ class Task:
     metric: str = ""
     weight: float = 1.0
     sampling_weight: float = 1.0
+    mask: str = ""
+    crop: int = 0
+
+    def view(self, protein: Protein) -> Protein:
+        """The part of a protein that the question is about; what all other methods take."""
+        if not self.crop:
+            return protein
+        return Protein(*(chain[: self.crop] for chain in protein.chains))
+
+    def derive(self, protein: Protein) -> Any:
+        """The label where it follows from the sequence; ``None`` if it does not, or is empty."""
+        found = getattr(self.codec, "derive", None)
+        return None if found is None else found(protein)
+
+    @property
+    def derived(self) -> bool:
+        """Whether labels follow from the sequence, so that no record needs to give them."""
+        return hasattr(self.codec, "derive")
 
     @property
     def token(self) -> str:

@@ -47,7 +47,7 @@ def test_each_row_is_shown_as_it_is_measured(monkeypatch: pytest.MonkeyPatch) ->
         self.hits.append(rng.random(len(records)) < 0.5)
         self.seconds += 1.0
 
-    content = SimpleNamespace(sampling={"steps": 20})
+    content = SimpleNamespace(sampling={"steps": 20}, model=SimpleNamespace(heads=[object()]))
     monkeypatch.setattr(quality, "zoo_model", lambda name: name)
     monkeypatch.setattr(quality, "load_folder", lambda folder: content)
     monkeypatch.setattr(quality, "resolve", lambda *_: "")

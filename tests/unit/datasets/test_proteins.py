@@ -6,9 +6,12 @@ import csv
 import gzip
 import io
 import json
+import struct
 import warnings
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -219,6 +222,37 @@ def test_json_lines(tmp_path: Path) -> None:
     first = next(read_proteins(path))
     assert isinstance(first, ProteinRecord)
     assert first.labels == {"sites": [0, 2], "labels": "012", "split": "train"}
+
+
+def test_parquet(tmp_path: Path) -> None:
+    invalid = pa.Array.from_buffers(  # as other writers leave it: bytes that are no UTF-8
+        pa.string(),
+        4,
+        [None, pa.py_buffer(struct.pack("<5i", 0, 3, 5, 7, 7)), pa.py_buffer(b"MKV\xffAagM")],
+    )
+    table = pa.table({"ID": [7, 8, 9, 10], "Sequence": invalid, "tm": [1.5, None, 2.5, 3.0]})
+    pq.write_table(table, tmp_path / "t.parquet", row_group_size=2)
+    assert outline(tmp_path / "t.parquet") == [
+        ("7", "MKV"), ("8", "the text is not UTF-8; convert the file"), ("9", "AG"),
+        ("10", "the sequence is empty"),
+    ]  # fmt: skip
+    first = next(iter(read_proteins(tmp_path / "t.parquet")))
+    assert isinstance(first, ProteinRecord) and first.labels == {"tm": 1.5}
+    write(tmp_path / "nameless", (tmp_path / "t.parquet").read_bytes())
+    assert len(outline(tmp_path / "nameless")) == 4
+
+
+def test_parquet_that_cannot_be_used(tmp_path: Path) -> None:
+    path = tmp_path / "t.parquet"
+    pq.write_table(pa.table({"a": [1], "b": [b"MKV"]}), path)
+    with pytest.raises(UsageError, match="no column 'sequence'; found a, b"):
+        list(read_proteins(path))
+    with pytest.raises(UsageError, match="no column 'c'; found a, b"):
+        list(read_proteins(path, columns=Columns(sequence="c")))
+    assert outline(path, columns=Columns("b")) == [("t_0", "a sequence is text, got bytes")]
+    path.write_bytes(path.read_bytes()[:-20])
+    with pytest.raises(UsageError, match="no complete Parquet file"):
+        list(read_proteins(path))
 
 
 def test_variants_of_a_wild_type(tmp_path: Path) -> None:

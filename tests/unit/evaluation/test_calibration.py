@@ -1,53 +1,107 @@
-"""Coverage and CRPS against brute force."""
+"""Calibration: slow references, and answers drawn from known probabilities."""
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from sciar.errors import UsageError
-from sciar.evaluation.calibration import coverage, crps
+from sciar.evaluation.calibration import (
+    Choice,
+    calibration,
+    fit_temperature,
+    interval_coverage,
+    reliability,
+    reliability_chart,
+    tempered,
+)
+from sciar.evaluation.report import checked_svg
+
+ANSWERS = st.lists(
+    st.tuples(st.floats(0, 1, allow_nan=False), st.booleans()), min_size=1, max_size=60
+)
 
 
-def test_coverage_by_hand() -> None:
-    ends = np.array([[0.0, 1.0], [0.0, 1.0], [-1.0, 2.0], [5.0, 5.0]])
-    found = coverage(ends, np.array([0.5, 1.5, 2.0, 5.0]))
-    assert (found["count"], found["of"], found["rate"]) == (3, 4, 0.75)
-    assert found["width"] == pytest.approx(1.25)
-    assert coverage(np.zeros((0, 2)), np.zeros(0))["rate"] is None
+@given(ANSWERS, st.integers(1, 20))
+def test_agrees_with_the_definition(answers: list[tuple[float, bool]], bins: int) -> None:
+    confidence = np.array([c for c, _ in answers])
+    right = np.array([r for _, r in answers])
+    expected = 0.0
+    for b in range(bins):
+        inside = [(c, r) for c, r in answers if min(int(c * bins), bins - 1) == b]
+        if inside:
+            gap = sum(r for _, r in inside) - sum(c for c, _ in inside)
+            expected += abs(gap) / len(answers)
+    row = calibration(confidence, right, bins)
+    assert row["ece"] == pytest.approx(expected, abs=1e-9)
+    assert row["brier"] == pytest.approx(np.mean([(c - r) ** 2 for c, r in answers]), abs=1e-9)
+    assert sum(r["count"] for r in row["bins"]) == row["count"] == len(answers)
 
 
-def test_coverage_on_the_circle() -> None:
-    ends = np.array([[0.9, 1.2], [-0.1, 0.2], [0.9, 1.2], [0.4, 0.5]])
-    assert coverage(ends, np.array([0.1, 0.95, 0.5, 0.45]), period=1.0)["count"] == 3
+def drawn(sharpness: float, count: int = 3000) -> list[Choice]:
+    """Choices whose truth follows the probabilities, which are then stated too sharply."""
+    rng = np.random.default_rng(0)
+    out = []
+    for _ in range(count):
+        logits = rng.normal(size=int(rng.integers(2, 6))) * 1.5
+        p = np.exp(logits) / np.exp(logits).sum()
+        out.append(Choice(logits * sharpness, int(rng.choice(len(p), p=p))))
+    return out
 
 
-@settings(max_examples=30, deadline=None)
-@given(st.integers(2, 7), st.integers(0, 10**6))
-def test_crps_against_all_pairs(m: int, seed: int) -> None:
-    rng = np.random.default_rng(seed)
-    x, y = rng.normal(size=(3, m)), rng.normal(size=3)
-    for row, truth, score in zip(x, y, crps(x, y), strict=True):
-        pairs = [abs(a - b) for i, a in enumerate(row) for j, b in enumerate(row) if i != j]
-        expected = np.mean(np.abs(row - truth)) - np.mean(pairs) / 2
-        assert score == pytest.approx(expected)
+@pytest.mark.parametrize("sharpness", [0.5, 1.0, 3.0])
+def test_the_temperature_undoes_a_wrong_sharpness(sharpness: float) -> None:
+    choices = drawn(sharpness)
+    fitted = fit_temperature(choices)
+    assert fitted["temperature"] == pytest.approx(sharpness, rel=0.1)
+    assert fitted["nll"] <= fitted["nll_before"] + 1e-9 and fitted["count"] == 3000
+    grid = [fit_nll(choices, t) for t in np.geomspace(0.1, 10, 41)]
+    assert fitted["nll"] <= min(grid) + 1e-6
+
+    def stated(temperature: float) -> float:
+        log_p = [tempered(c.log_probs, temperature) for c in choices]
+        confidence = np.array([np.exp(x.max()) for x in log_p])
+        right = np.array([x.argmax() == c.truth for x, c in zip(log_p, choices, strict=True)])
+        return calibration(np.minimum(confidence, 1.0), right)["ece"]
+
+    assert stated(fitted["temperature"]) < 0.03
+    if sharpness == 3.0:
+        assert stated(1.0) > 0.1
 
 
-def test_crps_of_a_normal() -> None:
-    """The closed form for a standard normal at its mean: (sqrt 2 - 1) / sqrt pi."""
-    x = np.random.default_rng(0).normal(size=(1, 40_000))
-    expected = (math.sqrt(2) - 1) / math.sqrt(math.pi)
-    assert crps(x, np.zeros(1))[0] == pytest.approx(expected, abs=5e-3)
+def fit_nll(choices: list[Choice], temperature: float) -> float:
+    return float(np.mean([-tempered(c.log_probs, temperature)[c.truth] for c in choices]))
 
 
-def test_shapes_that_do_not_fit() -> None:
-    with pytest.raises(UsageError, match=r"2 numbers need \(2, 2\) ends"):
-        coverage(np.zeros((3, 2)), np.zeros(2))
-    with pytest.raises(UsageError, match="interval 1 ends below"):
-        coverage(np.array([[0.0, 1.0], [1.0, 0.0]]), np.zeros(2))
-    with pytest.raises(UsageError, match="give 2 each"):
-        crps(np.zeros((2, 1)), np.zeros(2))
+def test_forbidden_tokens_stay_forbidden() -> None:
+    out = tempered(np.array([0.0, -np.inf, 0.0]), 3.0)
+    np.testing.assert_allclose(np.exp(out), [0.5, 0.0, 0.5])
+    with pytest.raises(UsageError, match="forbids"):
+        fit_temperature([Choice(np.array([0.0, -np.inf]), 1)])
+    with pytest.raises(UsageError, match="no choices"):
+        fit_temperature([])
+
+
+def test_the_diagram_has_its_edges() -> None:
+    rows = reliability(np.array([0.0, 1.0, 0.999]), np.array([False, True, False]), bins=4)
+    assert [(r["low"], r["count"], r["accuracy"]) for r in rows] == [(0.0, 1, 0.0), (0.75, 2, 0.5)]
+    with pytest.raises(UsageError, match="between 0 and 1"):
+        calibration(np.array([1.2]), np.array([True]))
+
+
+def test_intervals_count() -> None:
+    row = interval_coverage(np.array([1.0, 2.0, 3.0]), np.array([0, 2, 4]), np.array([2, 2, 5]))
+    assert (row["count"], row["of"]) == (2, 3)
+
+
+def test_the_chart_shows_every_bin_and_the_diagonal() -> None:
+    row = calibration(np.array([0.1, 0.1, 0.9]), np.array([False, True, True]))
+    svg = checked_svg(reliability_chart({"before": row, "after": row}, title="bind"))
+    assert svg.count("<circle") == 2 + 2 * len(row["bins"]) == 6
+    assert "n = 3" in svg and f"ECE {row['ece']:.3f}" in svg and "bind" in svg
+    empty = calibration(np.zeros(0), np.zeros(0))
+    assert empty["count"] == 0 and empty["ece"] is None
+    with pytest.raises(UsageError, match="no answers"):
+        reliability_chart({"nothing": empty})

@@ -97,7 +97,10 @@ def test_a_name_space_may_be_shared() -> None:
         ({"type": "classes"}, "type 'classes' is unknown; known: single"),
         ({"labels": "AB"}, "type None"),
         ({"type": "single"}, "'labels' is missing"),
-        ({"type": "single", "labels": "AB", "colour": 1}, "'colour' is unknown; known: field"),
+        (
+            {"type": "single", "labels": "AB", "colour": 1},
+            "'colour' is unknown; known: crop, field",
+        ),
         ({"type": "single", "labels": [True, False]}, "into quotes"),
         ({"type": "single", "labels": 12}, "into quotes"),
         ({"type": "single", "labels_file": "absent.txt"}, "absent.txt cannot be read"),

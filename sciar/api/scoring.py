@@ -1,0 +1,265 @@
+"""How good the answers of a model are: its predictions against labels, and their calibration.
+
+Every figure stands with its counts; what failed counts as wrong. Settings that are chosen from
+labels (temperatures, thresholds) come from validation data, never from what is scored.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from sciar.api.annotate import Annotator
+from sciar.api.answers import Answer
+from sciar.evaluation import calibration as reliability
+from sciar.evaluation.classes import accuracy, residue_accuracy
+from sciar.evaluation.classes import sites as site_scores
+from sciar.evaluation.fmax import fmax
+from sciar.evaluation.ranking import regression
+from sciar.generation.answered import frequencies
+from sciar.generation.decisions import decisions
+from sciar.records import Annotation, ProteinRecord
+from sciar.tokenization.answers.multi import MultiLabel
+from sciar.tokenization.answers.sites import Sites
+from sciar.tokenization.answers.task import Task
+from sciar.tokenization.answers.terms import Terms
+from sciar.tokenization.answers.tree import Tree
+
+if TYPE_CHECKING:
+    from sciar.api.model import Model
+
+THRESHOLDS = tuple(np.round(np.arange(0.05, 1.0, 0.05), 2).tolist())
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """A record with the label of one task, as the tokens of the task would say it.
+
+    Attributes:
+        record: the record.
+        value: the label in canonical form.
+        mask: one letter a residue, ``1`` where the label counts; empty: everywhere.
+    """
+
+    record: ProteinRecord
+    value: Any
+    mask: str = ""
+
+
+def labelled(task: Task, records: Sequence[ProteinRecord]) -> list[Labelled]:
+    """The records that have a label of a task.
+
+    Raises:
+        RecordError: a label that is none of the task's.
+    """
+    found = []
+    for record in records:
+        given = record.labels.get(task.field)
+        if given is not None:
+            found.append(Labelled(record, given, str(record.labels.get(task.mask, ""))))
+    return found
+
+
+def score(
+    model: Model,
+    task: str,
+    records: Sequence[ProteinRecord],
+    *,
+    at_once: bool | None = None,
+    threshold: float | None = None,
+    samples: int = 0,
+) -> dict[str, Any]:
+    """Figures of one task, with counts, seconds and the share of well-formed answers.
+
+    Args:
+        model: a model of answers.
+        task: name of the task.
+        records: labelled proteins; those without the label are left out.
+        at_once: as for :class:`~sciar.api.annotate.Annotator`.
+        threshold: likewise.
+        samples: for sets of labels, the number of sampled answers whose frequencies are the scores
+            of Fmax; 0: no Fmax.
+
+    Returns:
+        ``task``, ``records``, ``answered``, ``coverage``, ``seconds``, and the figures of the
+        task's type of answer.
+    """
+    annotator = Annotator(model, [task], at_once=at_once, scores=True, threshold=threshold)
+    spec = annotator.tasks[0]
+    examples = labelled(spec, records)
+    began = time.perf_counter()
+    made = list(annotator.stream([e.record for e in examples]))
+    seconds = time.perf_counter() - began
+    answered = sum(p.ok for p in made)
+    figures: dict[str, Any] = {
+        "task": task, "records": len(examples), "answered": answered,
+        "coverage": answered / max(1, len(examples)), "seconds": seconds,
+        "residues_read": sum(len(e.record.protein) for e in examples),
+    }  # fmt: skip
+    figures |= _figures(spec, annotator.tokenizer.tasks, examples, made)
+    if samples and isinstance(spec.codec, MultiLabel | Terms | Tree):
+        figures |= _fmax(annotator, spec, examples, samples)
+    return figures
+
+
+def _figures(
+    task: Task, tasks: Iterable[Task], examples: list[Labelled], made: list[Answer]
+) -> dict[str, Any]:
+    codec = task.codec
+    if codec.parallel:
+        return _per_residue(task, tasks, examples, made)
+    if isinstance(codec, Sites):
+        truth, predicted = [], []
+        for e, p in zip(examples, made, strict=True):
+            protein = task.view(e.record.protein)
+            tokens = codec.encode(e.value, protein)
+            truth.append(_flags(codec, protein, codec.decode(tokens, protein)))
+            predicted.append(_flags(codec, protein, p.value if p.ok else ()))
+        return site_scores(truth, predicted)
+    if isinstance(codec, MultiLabel | Terms | Tree):
+        sets = [
+            (set(_canonical(task, e)), set(p.value or ()))
+            for e, p in zip(examples, made, strict=True)
+        ]
+        return _set_figures(sets)
+    if made and isinstance(next((p.value for p in made if p.ok), None), float):
+        given = np.array([float(e.value) for e in examples])
+        known = [p.value for p in made if p.ok]
+        fill = float(np.mean(known)) if known else 0.0
+        figures = regression(given, np.array([p.value if p.ok else fill for p in made]))
+        if any(isinstance(p.scores, dict) and "mean" in p.scores for p in made):
+            means = np.array([p.scores["mean"] if p.ok else fill for p in made])
+            figures |= {f"{k} of means": v for k, v in regression(given, means).items()}
+        return figures
+    truth_values = [_canonical(task, e) for e in examples]
+    return accuracy(truth_values, [p.value for p in made])
+
+
+def _fmax(
+    annotator: Annotator, task: Task, examples: list[Labelled], samples: int
+) -> dict[str, Any]:
+    """Fmax from the frequencies of members among sampled answers."""
+    kept = [e for e in examples if len(e.record.protein) <= annotator.tokenizer.max_atoms]
+    requests = [
+        annotator.tokenizer.request({"protein": e.record.protein, "task": task.name}, e.record.id)
+        for e in kept
+    ]
+    scores = []
+    for start in range(0, len(requests), 16):
+        few = requests[start : start + 16]
+        scores += frequencies(annotator.network, annotator.tokenizer, few, samples)
+    ancestors = task.codec.ontology.ancestors if isinstance(task.codec, Terms) else None
+    found = fmax([_canonical(task, e) for e in kept], scores, ancestors)
+    found["too_long"] = len(examples) - len(kept)
+    return {"fmax": found}
+
+
+def _canonical(task: Task, example: Labelled) -> Any:
+    """The label as the task would answer it; as it is where the task cannot be asked at all."""
+    protein = task.view(example.record.protein)
+    if len(protein.chains) != task.inputs:
+        return example.value
+    return task.decode(task.encode(example.value, protein), protein)
+
+
+def _flags(codec: Sites, protein: Any, positions: Sequence[int]) -> np.ndarray:
+    """(candidates,) whether each residue that may be a site is one."""
+    candidates = [int(name[4:]) - 1 for name in codec.candidates(protein)]
+    return np.isin(np.array(candidates, dtype=int), np.array(positions, dtype=int))
+
+
+def _per_residue(
+    task: Task, tasks: Iterable[Task], examples: list[Labelled], made: list[Answer]
+) -> dict[str, Any]:
+    """Accuracy, and for tasks that read sites out of the same labels the sites' figures."""
+    truth = ["".join(map(str, e.value)) for e in examples]
+    predicted = ["".join(p.value) if p.ok else None for p in made]
+    masks = [e.mask or "1" * len(t) for e, t in zip(examples, truth, strict=True)]
+    figures = residue_accuracy(truth, predicted, masks)
+    for other in tasks:
+        codec = other.codec
+        if not (isinstance(codec, Sites) and codec.positive and other.field == task.field):
+            continue
+        flags = [
+            [np.array([letter in codec.positive for letter in (text or "-" * len(true))])
+             for text, true in zip(texts, truth, strict=True)]
+            for texts in (truth, predicted)
+        ]  # fmt: skip
+        figures[f"as {other.name}"] = site_scores(*flags)
+    return figures
+
+
+def _set_figures(sets: list[tuple[set[Any], set[Any]]]) -> dict[str, Any]:
+    right = sum(len(t & p) for t, p in sets)
+    said, true = sum(len(p) for _, p in sets), sum(len(t) for t, _ in sets)
+    each = [2 * len(t & p) / (len(t) + len(p)) if t or p else 1.0 for t, p in sets]
+    exact = sum(t == p for t, p in sets)
+    return {
+        "f1_micro": 2 * right / max(1, said + true), "f1_sample": float(np.mean(each)),
+        "exact": exact, "exact_share": exact / max(1, len(sets)),
+        "members_right": right, "members_said": said, "members_true": true,
+    }  # fmt: skip
+
+
+def calibrate(
+    model: Model, task: str, records: Sequence[ProteinRecord], *, at_once: bool = False
+) -> dict[str, Any]:
+    """Temperature of a task, and for sets and lists the threshold with the best F1.
+
+    Args:
+        model: a model of answers.
+        task: name of the task.
+        records: labelled proteins that it was not trained on, and will not be scored on.
+        at_once: calibrate what is read at once, of answers with one token a residue.
+
+    Returns:
+        What ``info["calibration"][task]`` of a model folder holds: ``temperature``, with ``nll``
+        before and after and the number of decisions; ``threshold``.
+    """
+    tokenizer: Any = model.tokenizer
+    spec = tokenizer.tasks[task]
+    notes = [
+        Annotation(e.record.protein, task, e.value)
+        for e in labelled(spec, records)
+        if len(spec.view(e.record.protein)) <= tokenizer.max_atoms
+    ]
+    steps = decisions(model.network, tokenizer, notes, at_once=at_once)
+    found: dict[str, Any] = {}
+    ranked = [s for one in steps for s in one if len(s.decided)]
+    choices = []
+    for one in steps:
+        for s in one:
+            if len(s.decided):
+                for token, chance in zip(s.decided, s.chances, strict=True):
+                    p = np.clip(chance, 1e-9, 1 - 1e-9)
+                    pair = np.log(np.array([1 - p, p]))
+                    choices.append(reliability.Choice(pair, int(token == s.token)))
+            else:
+                truth = int(np.flatnonzero(s.ids == s.token)[0])
+                choices.append(reliability.Choice(s.log_p, truth))
+    if choices:
+        found |= reliability.fit_temperature(choices)
+    if ranked:
+        best = max(THRESHOLDS, key=lambda least: _f1(ranked, least))
+        found |= {"threshold": best, "f1_at_threshold": _f1(ranked, best)}
+    return found
+
+
+def _f1(steps: list[Any], least: float) -> float:
+    """F1 of members taken at a threshold, after the true members before."""
+    said = np.concatenate([s.chances >= least for s in steps])
+    true = np.concatenate([s.decided == s.token for s in steps])
+    return float(2 * (said & true).sum() / max(1, said.sum() + true.sum()))
+
+
+def with_calibration(model: Model, found: dict[str, dict[str, Any]]) -> Model:
+    """The model with calibrations of tasks added to its facts; save it to keep them."""
+    from sciar.api.model import Model as Made
+
+    info = dict(model.info)
+    info["calibration"] = {**(info.get("calibration") or {}), **found}
+    return Made(replace(model._content, info=info))

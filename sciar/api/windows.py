@@ -1,0 +1,127 @@
+"""Proteins longer than a model takes: overlapping windows, and one answer out of theirs.
+
+One token a residue: the mean of the log-probabilities of all windows that hold a residue. Sets and
+sites: the union. One class: the class of the highest mean probability. Numbers: the mean. A class
+with a position: that of the window that is surest. Contacts reach over windows and are refused.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from sciar.api.answers import OK, Answer, failed
+from sciar.errors import RecordError
+from sciar.generation.answered import Answered
+from sciar.nn.encoders.residues import window_starts
+from sciar.records import Protein
+from sciar.tokenization.answers.contacts import Contacts
+from sciar.tokenization.answers.label_position import ClassAndPosition, LabelPosition
+from sciar.tokenization.answers.sites import Sites
+from sciar.tokenization.answers.task import Task
+from sciar.tokenization.vocabulary import Vocabulary
+
+Part = tuple[int, Protein, Answered, Answer]
+
+
+def windows(task: Task, protein: Protein, limit: int) -> list[tuple[int, Protein]]:
+    """(first residue, window) of windows that overlap by half.
+
+    Raises:
+        RecordError: the answer cannot be put together from windows.
+    """
+    if isinstance(task.codec, Contacts) or protein.partner is not None:
+        raise RecordError(
+            f"task {task.name}: {len(protein)} residues; a question about a pair, or about "
+            f"contacts, takes at most {limit} and cannot be asked in windows",
+            field="sequence",
+        )
+    starts = window_starts(len(protein), limit)
+    return [(start, Protein(protein.sequence[start : start + limit])) for start in starts]
+
+
+def join(
+    id: str, task: Task, protein: Protein, parts: list[Part], vocabulary: Vocabulary, scores: bool
+) -> Answer:
+    """One prediction out of those of the windows."""
+    wrong = next((p for *_, p in parts if p.status != OK), None)
+    if wrong is not None:
+        return failed(id, task.name, wrong.message)
+    codec, note = task.codec, f"put together from {len(parts)} windows"
+    found = [p for *_, p in parts]
+    steps = sum(p.steps for p in found)
+    if codec.parallel:
+        made = _per_residue(id, task, protein, parts, vocabulary)
+    elif isinstance(codec, ClassAndPosition):
+        start, _, _, best = max(parts, key=lambda part: part[3].confidence or 0.0)
+        label, position = best.value
+        value: Any = LabelPosition(label, None if position is None else position + start)
+        made = replace(best, value=value)
+    elif isinstance(found[0].value, float):
+        made = replace(found[0], value=float(np.mean([p.value for p in found])))
+        made = replace(made, confidence=_mean([p.confidence for p in found]), scores=None)
+    elif isinstance(found[0].value, tuple):
+        made = _union(task, parts)
+    else:
+        total: dict[str, float] = defaultdict(float)
+        for p in found:
+            for label, q in (p.scores or {p.value: 1.0}).items():
+                total[label] += q / len(found)
+        best_label = max(total, key=lambda label: total[label])
+        made = replace(found[0], value=best_label, confidence=total[best_label], scores=dict(total))
+    return replace(made, message=note, steps=steps, scores=made.scores if scores else None)
+
+
+def _per_residue(
+    id: str, task: Task, protein: Protein, parts: list[Part], vocabulary: Vocabulary
+) -> Answer:
+    ids = parts[0][2].steps[0].ids
+    total = np.zeros((len(protein.sequence), len(ids)))
+    count = np.zeros((len(protein.sequence), 1))
+    for start, _, made, _ in parts:
+        for i, step in enumerate(made.steps):
+            total[start + i] += step.log_p
+            count[start + i] += 1
+    mean = total / count
+    mean -= np.logaddexp.reduce(mean, axis=1, keepdims=True)
+    best = mean.argmax(1)
+    # The codec's own limit is what made windows necessary, so its check of the length is passed by.
+    tokens = tuple(vocabulary.names[ids[b]] for b in best)
+    log_q = mean[np.arange(len(best)), best]
+    logp = float(log_q.sum())
+    return Answer(
+        id, task.name, OK, task.codec.value(tokens, protein, ()),
+        float(np.exp(log_q.mean())), "", logp, 0, np.exp(log_q).tolist(),
+    )  # fmt: skip
+
+
+def _union(task: Task, parts: list[Part]) -> Answer:
+    """Members of any window, in the order of the codec; a member's chance is its largest."""
+    shifted = isinstance(task.codec, Sites)
+    chances: dict[Any, float] = {}
+    members: set[Any] = set()
+    for start, _, _, p in parts:
+        move = start if shifted else 0
+        members |= {m + move if shifted else m for m in p.value}
+        for m, q in (p.scores or {}).items():
+            key = m + move if shifted and isinstance(m, int) else m
+            chances[key] = max(q, chances.get(key, 0.0))
+    first = parts[0][3]
+    order = sorted(members) if shifted else _in_order(members, [p.value for *_, p in parts])
+    return replace(
+        first, value=tuple(order), confidence=_mean([p.confidence for *_, p in parts]),
+        scores=chances,
+    )  # fmt: skip
+
+
+def _in_order(members: set[Any], answers: list[tuple[Any, ...]]) -> list[Any]:
+    """As the answers have them; members of several answers keep their first place."""
+    return [m for m in dict.fromkeys(m for answer in answers for m in answer) if m in members]
+
+
+def _mean(values: list[float | None]) -> float | None:
+    known = [v for v in values if v is not None]
+    return float(np.mean(known)) if known else None

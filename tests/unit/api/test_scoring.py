@@ -1,0 +1,113 @@
+"""Scores of predictions against labels, and calibration."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from answer_models import TASKS, model_of, network, protein
+
+from sciar.api.model import Model
+from sciar.api.scoring import calibrate, score, with_calibration
+from sciar.folder import ModelFolder
+from sciar.records import Protein, ProteinRecord
+from sciar.tokenization.protein import ProteinTokenizer
+
+NAMES = ("place", "places", "states", "sites", "heat", "enzyme")
+MODEL = model_of(*NAMES)
+PROTEINS = [protein(n, n) for n in (5, 9, 14, 3)]
+
+
+def labelled(task: str, values: list[Any], **more: Any) -> list[ProteinRecord]:
+    return [
+        ProteinRecord(str(i), p, {task: v} | {k: x[i] for k, x in more.items()})
+        for i, (p, v) in enumerate(zip(PROTEINS, values, strict=True))
+    ]
+
+
+def own(task: str) -> list[Any]:
+    return [p.value for p in MODEL.annotate(PROTEINS, [task])]
+
+
+def test_its_own_answers_are_right() -> None:
+    assert score(MODEL, "place", labelled("place", own("place")))["accuracy"]["rate"] == 1
+    assert score(MODEL, "states", labelled("states", own("states")))["residues"]["rate"] == 1
+    assert score(MODEL, "sites", labelled("sites", own("sites")))["f1"] in (1, None)
+    assert score(MODEL, "enzyme", labelled("enzyme", own("enzyme")))["exact"] == 4
+    heat = score(MODEL, "heat", labelled("heat", own("heat")))
+    assert heat["mae"] == pytest.approx(0) and "spearman of means" in heat
+    assert heat["coverage"] == 1 and heat["records"] == heat["answered"] == 4
+
+
+def test_wrong_answers_are_counted() -> None:
+    flip = {"in": "out", "out": "in", "between": "in"}
+    values = [flip[v] for v in own("place")]
+    values[0] = own("place")[0]
+    found = score(MODEL, "place", labelled("place", values))["accuracy"]
+    assert (found["count"], found["of"]) == (1, 4)
+
+
+def test_unresolved_residues_do_not_count() -> None:
+    tasks = {"states": {**TASKS["states"], "mask": "seen"}}
+    tokens = ProteinTokenizer(tasks, max_length=64)
+    model = Model(ModelFolder("m", network(tokens), tokens, {}, {}, ""))
+    values = [p.value for p in model.annotate(PROTEINS)]
+    wrong = ["HEC"["HEC".index(v[0]) - 1] + v[1:] for v in values]
+    masks = ["0" + "1" * (len(v) - 1) for v in values]
+    found = score(model, "states", labelled("states", wrong, seen=masks))
+    assert found["residues"]["rate"] == 1 and found["residues"]["of"] == sum(map(len, values)) - 4
+
+
+def test_sites_are_also_read_out_of_classes() -> None:
+    tasks = {"states": {**TASKS["states"], "field": "s"},
+             "helix": {"type": "sites", "positive": "H", "field": "s"}}  # fmt: skip
+    tokens = ProteinTokenizer(tasks, max_length=64)
+    model = Model(ModelFolder("m", network(tokens), tokens, {}, {}, ""))
+    truth = ["H" * len(p) for p in PROTEINS]
+    found = score(model, "states", labelled("s", truth))["as helix"]
+    said = sum(p.value.count("H") for p in model.annotate(PROTEINS, ["states"]))
+    assert found["counts"]["tp"] == said and found["counts"]["fn"] == 31 - said
+
+
+def test_records_that_fail_count_as_wrong() -> None:
+    pair = ProteinRecord("pair", Protein("MKV", "MK"), {"place": "in"})
+    found = score(MODEL, "place", [*labelled("place", own("place")), pair])
+    assert found["answered"] == 4 and found["coverage"] == pytest.approx(0.8)
+    assert (found["accuracy"]["count"], found["accuracy"]["of"]) == (4, 5)
+
+
+def test_fmax_comes_from_sampled_answers() -> None:
+    found = score(MODEL, "enzyme", labelled("enzyme", own("enzyme")), samples=16)["fmax"]
+    assert 0 < found["fmax"] <= 1 and found["proteins"] == 4
+
+
+def test_temperature_is_fitted_to_the_right_answers() -> None:
+    """Answers drawn from the model's own distribution need no other temperature."""
+    rng = np.random.default_rng(0)
+    proteins = [protein(6, seed) for seed in range(300)]
+    records = []
+    for i, p in enumerate(MODEL.annotate(proteins, ["place"], scores=True)):
+        names = list(p.scores)
+        drawn = rng.choice(len(names), p=np.array(list(p.scores.values())))
+        records.append(ProteinRecord(str(i), proteins[i], {"place": names[drawn]}))
+    found = calibrate(MODEL, "place", records)
+    assert found["temperature"] == pytest.approx(1, abs=0.25)
+    own = MODEL.annotate(proteins, ["place"])
+    certain = [
+        ProteinRecord(r.id, r.protein, {"place": p.value})
+        for r, p in zip(records, own, strict=True)
+    ]
+    assert calibrate(MODEL, "place", certain)["temperature"] < 0.2
+
+
+def test_thresholds_and_temperatures_are_stored(tmp_path: Any) -> None:
+    records = labelled("sites", [(0, 1), (2,), (3, 5, 9), ()])
+    found = calibrate(MODEL, "sites", records)
+    assert 0 < found["threshold"] < 1
+    made = with_calibration(MODEL, {"sites": found})
+    made.save(tmp_path / "m")
+    import sciar
+
+    again = sciar.load(tmp_path / "m")
+    assert again.info["calibration"]["sites"]["threshold"] == found["threshold"]
