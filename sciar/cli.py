@@ -142,8 +142,9 @@ def _run(words: list[str]) -> int:
     values: dict[str, Any] = parsed[parsed.command].as_dict()
     command = next(c for c in COMMANDS if c.__name__ == parsed.command)
     if command is data:
-        action = {None: data, "fetch": fetch, "make": make}[name := values.pop("action")]
-        return action(**(values if name is None else values[name]))
+        actions: dict[str, Callable[..., int]] = {"fetch": fetch, "make": make}
+        name = values.pop("action")
+        return actions[name](**values[name]) if name else data(**values)
     return command(**values)
 
 
