@@ -12,7 +12,8 @@ MAGIC = b"PAR1"
 _ROWS = 1_000
 
 
-Rows = Iterator["dict[str, Any] | RecordError"]
+Rows = Iterator["dict[str, Any]"]
+"""Column -> cell; in place of a cell that cannot be read stands its :class:`RecordError`."""
 
 
 def open_rows(path: Path) -> tuple[list[str], Rows]:
@@ -46,11 +47,11 @@ def _rows(file: Any) -> Rows:
         raise OSError(str(error)) from error
 
 
-def _row(batch: Any, index: int) -> dict[str, Any] | RecordError:
-    cells = {}
+def _row(batch: Any, index: int) -> dict[str, Any]:
+    cells: dict[str, Any] = {}
     for name, column in zip(batch.schema.names, batch.columns, strict=True):
         try:
             cells[name] = column[index].as_py()
         except UnicodeDecodeError:
-            return RecordError("the text is not UTF-8; convert the file", field=name)
+            cells[name] = RecordError("the text is not UTF-8; convert the file", field=name)
     return cells

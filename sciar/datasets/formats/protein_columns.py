@@ -84,11 +84,17 @@ def read_parquet(path: Path, columns: Columns) -> Iterator[Entry]:
     _check(path, names, columns)
     identifier = columns.id_of(names)
     for row in rows:
-        if isinstance(row, RecordError):
-            yield Entry.failed(row)
-            continue
         name = row[identifier] if identifier else None
-        yield Entry(None if name is None else str(name), partial(_build, row, columns))
+        known = name is not None and not isinstance(name, RecordError)
+        yield Entry(str(name) if known else None, partial(_build_whole, row, columns))
+
+
+def _build_whole(row: dict[str, Any], columns: Columns) -> Any:
+    """As :func:`_build`, if every cell could be read."""
+    for cell in row.values():
+        if isinstance(cell, RecordError):
+            raise cell
+    return _build(row, columns)
 
 
 def _check(path: Path, names: list[str], columns: Columns, variants: bool = False) -> None:

@@ -266,8 +266,8 @@ def test_missing_path_unknown_format_and_empty_folder(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="no such file"):
         read(tmp_path / "absent.cif")
     (tmp_path / "a.smi").write_text("C\n")
-    with pytest.raises(UsageError, match="unknown format 'pdb'"):
-        read(tmp_path / "a.smi", format="pdb")
+    with pytest.raises(UsageError, match="unknown format 'mol5'"):
+        read(tmp_path / "a.smi", format="mol5")
     (tmp_path / "sub").mkdir()
     with pytest.raises(UsageError, match="no structure files"):
         read(tmp_path / "sub")

@@ -67,5 +67,5 @@ def test_scaffold_split() -> None:
 def test_bad_requests() -> None:
     with pytest.raises(UsageError, match="add up to 1"):
         random_split(10, {"train": 0.5, "test": 0.4})
-    with pytest.raises(RecordError, match="split by composition"):
+    with pytest.raises(RecordError, match="split crystals by composition"):
         scaffold_split(CRYSTALS)
