@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, get_type_hints
 from sciar import __version__
 from sciar.commands import exits
 from sciar.commands.annotate import annotate
-from sciar.commands.data import data, fetch
+from sciar.commands.data import data, fetch, make
 from sciar.commands.demo import demo
 from sciar.commands.evaluate import evaluate
 from sciar.commands.generate import generate
@@ -57,7 +57,8 @@ def build_parser() -> ArgumentParser:
         commands.add_subcommand(command.__name__, sub, help=_summary(command))
         if command is data:
             actions = sub.add_subcommands(dest="action", required=False, metavar="ACTION")
-            actions.add_subcommand("fetch", _parser_of(fetch), help=_summary(fetch))
+            for action in (fetch, make):
+                actions.add_subcommand(action.__name__, _parser_of(action), help=_summary(action))
     return parser
 
 
@@ -141,8 +142,9 @@ def _run(words: list[str]) -> int:
     values: dict[str, Any] = parsed[parsed.command].as_dict()
     command = next(c for c in COMMANDS if c.__name__ == parsed.command)
     if command is data:
-        action, options = values.pop("action"), values.pop("fetch", None)
-        return fetch(**options) if action else data(**values)
+        actions: dict[str, Callable[..., int]] = {"fetch": fetch, "make": make}
+        name = values.pop("action")
+        return actions[name](**values[name]) if name else data(**values)
     return command(**values)
 
 

@@ -244,7 +244,7 @@ class AutoregressiveModel(nn.Module):
         """Payloads (N, W) of slots of one kind -> what their head predicts."""
         slot, encoder = self.vocabulary.slots[kind - 1], self.embedding.encoder(kind)
         value = value[:, : slot.width].float()
-        if slot.geometry == "torus":
+        if slot.geometry in ("torus", "rotation"):
             return value
         if slot.geometry == "local":
             value = to_local(value, after.origin, after.axes)
@@ -255,6 +255,8 @@ class AutoregressiveModel(nn.Module):
         slot, encoder = self.vocabulary.slots[kind - 1], self.embedding.encoder(kind)
         if slot.geometry == "torus":
             return predicted % 1.0
+        if slot.geometry == "rotation":
+            return predicted
         value = predicted * encoder.std + encoder.mean
         return to_global(value, after.origin, after.axes) if slot.geometry == "local" else value
 

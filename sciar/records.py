@@ -8,6 +8,7 @@ vectors a, b, c; fractional coordinates are rows, ``cartesian = frac @ lattice``
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, assert_never
 
@@ -246,6 +247,57 @@ def _why_no_residue(letter: str, position: int) -> str:
     return f"{where} is no residue; known are {RESIDUES}"
 
 
+Value = str | int | tuple[float, ...]
+"""Value of an argument: a word, a whole number, or one or more real numbers."""
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call of a program: ``name(key=value, ...)``.
+
+    Attributes:
+        name: an identifier.
+        arguments: key -> word, whole number, or tuple of real numbers (one number is a tuple of
+            one). Their order has no meaning.
+    """
+
+    name: str
+    arguments: Mapping[str, Value]
+
+    def __post_init__(self) -> None:
+        kept: dict[str, Value] = {}
+        for key, value in self.arguments.items():
+            if isinstance(value, str):
+                kept[key] = value
+                continue
+            if isinstance(value, int | np.integer) and not isinstance(value, bool):
+                kept[key] = int(value)
+                continue
+            numbers = np.asarray(value, dtype=np.float64).reshape(-1)
+            if not len(numbers) or not np.isfinite(numbers).all():
+                raise RecordError(f"{self.name}: {key} is {value!r}, no finite numbers", field=key)
+            kept[key] = tuple(numbers.tolist())
+        object.__setattr__(self, "arguments", kept)
+
+
+@dataclass(frozen=True)
+class Program:
+    """A structured description with numbers: what a picture or a measurement is decoded to.
+
+    Attributes:
+        calls: in order; which ones there are is up to a
+            :class:`~sciar.tokenization.programs.language.Language`.
+    """
+
+    calls: tuple[Call, ...]
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "calls", tuple(self.calls))
+
+    def __len__(self) -> int:
+        return len(self.calls)
+
+
 @dataclass(frozen=True)
 class Annotation:
     """A question about a protein with its answer: what a model of answers is trained on.
@@ -268,7 +320,12 @@ class Annotation:
 
 Structure = Crystal | Molecule | Protein
 
-KINDS: dict[str, type] = {"crystals": Crystal, "molecules": Molecule, "proteins": Protein}
+KINDS: dict[str, type] = {
+    "crystals": Crystal,
+    "molecules": Molecule,
+    "proteins": Protein,
+    "programs": Program,
+}
 """Name of a kind of structure -> its type. Names are plural, as users write them."""
 
 

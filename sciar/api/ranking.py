@@ -55,6 +55,9 @@ def basis_of(network: AutoregressiveModel, tokenizer: LayoutTokenizer) -> Basis:
     """
     segments = tokenizer.layout.segments
     drawn = {s.slot for s in segments if s.role == "generated" and s.kind == "slot"}
+    fixed = {s.slot for s in segments if s.kind == "slot"}
+    if any(s.mixed and s.role == "generated" for s in segments):
+        drawn |= {slot.name for slot in tokenizer.vocabulary.slots} - fixed
     slots = [
         (slot.name, network.head(number).has_density)
         for number, slot in enumerate(tokenizer.vocabulary.slots, start=1)

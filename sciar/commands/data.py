@@ -1,8 +1,9 @@
-"""``sciar data``: named data sets, where they are, and how to fetch them."""
+"""``sciar data``: named data sets, where they are, and how to fetch or make them."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from sciar.commands import exits
 from sciar.commands.files import write_json
@@ -47,4 +48,37 @@ def fetch(name: str, folder: str = "") -> int:
     from sciar.datasets.fetch import fetch as download
 
     download(name, folder=Path(folder) if folder else None)
+    return exits.DONE
+
+
+def make(
+    kind: str,
+    folder: str,
+    split: str = "",
+    count: int = 1000,
+    seed: int = 0,
+    shard: int = 256,
+    workers: int = 1,
+    options: dict[str, Any] | None = None,
+) -> int:
+    """Make pictures with their programs; goes on where it was interrupted.
+
+    Args:
+        kind: dots, scenes or poses.
+        folder: where the shards go.
+        split: distribution that is drawn from; default: the first of the kind, for training.
+        count: how many pictures.
+        seed: of all pictures; with its index it fixes each of them.
+        shard: pictures in one file.
+        workers: processes.
+        options: of the maker, as --options.size 64.
+    """
+    from sciar.datasets.makers.registry import maker_of
+    from sciar.datasets.makers.shards import Job
+    from sciar.datasets.makers.shards import make as write
+
+    maker = maker_of(kind, options or {})
+    job = Job(maker, split or maker.splits[0], count, seed, shard)
+    made = write(job, Path(folder), workers)
+    print(f"{count} pictures in {job.shards} shards in {folder}; {made} shards made now")
     return exits.DONE

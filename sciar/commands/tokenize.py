@@ -72,7 +72,7 @@ def token_rows(tokenizer: LayoutTokenizer, structure: Structure) -> list[dict[st
             slot = vocabulary.slots[kind - 1]
             row |= {
                 "values": sequence.values[place, : slot.width].tolist(),
-                "unit": units[slot.name],
+                "unit": units.get(slot.name, ""),
             }
         rows.append(row)
     return rows
@@ -92,7 +92,7 @@ def _standard(structure: Structure) -> LayoutTokenizer:
     standard = {"crystals": CrystalTokenizer, "molecules": MoleculeTokenizer}
     kind = kind_of(structure)
     if kind not in standard:
-        raise RecordError(f"{kind} are tokenized with a question; name a model with --model")
+        raise RecordError(f"{kind} have no standard tokenizer; name a model with --model")
     return standard[kind](max_atoms=len(structure))
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import IO, Any, Protocol, cast
 
 from sciar.datasets.formats import cif, fasta, jsonl, poscar, sdf, smiles, table, xyz
-from sciar.errors import UsageError
+from sciar.errors import RecordError, UsageError
 from sciar.records import Record, Structure, kind_of
 
 _DUMPS: dict[str, Callable[[Record], str]] = {
@@ -242,7 +242,10 @@ class _FolderWriter:
 
     def add(self, item: Record | Structure) -> None:
         record = _as_record(item, self._count)
-        name = self._name or NATURAL[kind_of(record.structure)]
+        kind = kind_of(record.structure)
+        if kind not in NATURAL:
+            raise RecordError(f"no file format holds {kind}")
+        name = self._name or NATURAL[kind]
         text = _DUMPS[name](record)
         self._count += 1
         target = self._folder / self._free_name(record.id, _FOLDER_SUFFIX[name])

@@ -48,6 +48,12 @@ class NumericHead(Head):
         """(N, 2): mean and standard deviation, standardised as the targets are."""
         return torch.cat(self(condition_NC), dim=-1)
 
+    def interval(self, condition_NC: Tensor, level: float) -> Tensor:
+        """(N, 2) ends of the central interval that holds ``level`` of the probability."""
+        mean, std = self(condition_NC)
+        ends = torch.tensor([[0.5 - level / 2, 0.5 + level / 2]], dtype=torch.float64)
+        return mean + std * torch.special.ndtri(ends).to(std)
+
     def log_prob(self, condition_NC: Tensor, target_NW: Tensor, steps: int = 0) -> Tensor:
         mean, std = self(condition_NC)
         z = (target_NW.float() - mean) / std

@@ -209,9 +209,13 @@ class LayoutTokenizer(ABC):
                 value = fields.get(segment.name)
                 if isinstance(value, Slots):
                     rows.setdefault(segment.slot, []).append(self.targets(segment, value))
+                elif isinstance(value, Words) and segment.mixed:
+                    for name, payload in zip(value.tokens, value.payloads, strict=True):
+                        if payload:
+                            rows.setdefault(name, []).append(np.array([payload]))
         statistics = {}
         for slot in self.vocabulary.slots:
-            if slot.geometry != "torus" and slot.name in rows:
+            if slot.geometry not in ("torus", "rotation") and slot.name in rows:
                 data = np.concatenate(rows[slot.name])
                 floor = self.floors.get(slot.name, 1e-3)
                 statistics[slot.name] = (data.mean(0), np.maximum(data.std(0), floor))

@@ -78,6 +78,18 @@ class PlacedGrammar(WordGrammar, Protocol):
         ...
 
 
+@runtime_checkable
+class MixedGrammar(WordGrammar, Protocol):
+    """Where slots stand among words: a grammar that says when one must come.
+
+    A slot that came is pushed like any word.
+    """
+
+    def slot(self) -> tuple[str, SlotSpec] | None:
+        """Kind and description of the slot that comes next, or ``None`` if a word does."""
+        ...
+
+
 @dataclass(frozen=True, eq=False)
 class Request:
     """What one sample is asked for.
@@ -141,7 +153,8 @@ class Cursor:
         self._grammar: WordGrammar | None = None
         # The same, where it announces its words: to ask a protocol each time costs too much.
         self._placed: PlacedGrammar | None = None
-        self._open_word = False
+        self._mixed: MixedGrammar | None = None
+        self._open_word = self._open_number = False
         self._start = 0
         self._specs: tuple[SlotSpec, ...] | None = None
         self._filled = 0
@@ -155,6 +168,8 @@ class Cursor:
         if self.failure or self.segment >= len(self.layout.segments):
             return End(self.failure)
         segment = self.layout.segments[self.segment]
+        if self._open_number:
+            return SlotQuery(self.writer.kinds[-1])
         if segment.kind == "slot":
             return SlotQuery(self.vocabulary.kind(segment.slot))
         assert self._grammar is not None
@@ -190,6 +205,12 @@ class Cursor:
     def push_value(self, value: np.ndarray) -> None:
         """Fill the next slot with its payload of (width,) numbers, then go on."""
         self.writer.values[-1][0, : len(value)] = value
+        if self._open_number:
+            assert self._mixed is not None
+            self._open_number = False
+            self._mixed.push(self.writer.ids[-1])
+            self._settle()
+            return
         if self.layout.axes:
             assert self._specs is not None
             segment, spec = self.layout.segments[self.segment], self._specs[self._filled]
@@ -215,7 +236,9 @@ class Cursor:
 
     @property
     def _open_slot(self) -> bool:
-        return not self._done and self.layout.segments[self.segment].kind == "slot"
+        if self._done:
+            return False
+        return self._open_number or self.layout.segments[self.segment].kind == "slot"
 
     def _terminator(self) -> int | None:
         segments = self.layout.segments
@@ -228,7 +251,9 @@ class Cursor:
         names = self.vocabulary.names
         words = tuple(names[i] for i in self.writer.ids[self._start :])
         anchors = tuple(self.writer.anchors[self._start :])
-        if self.layout.axes:
+        if segment.mixed:
+            self.fields[segment.name] = self._mixed_words(words, anchors)
+        elif self.layout.axes:
             labels = self.writer.labels[self._start :]
             self.fields[segment.name] = Words(
                 words,
@@ -239,9 +264,25 @@ class Cursor:
             )
         else:
             self.fields[segment.name] = Words(words, anchors)
-        self._grammar = self._placed = None
+        self._grammar = self._placed = self._mixed = None
         self._after_words(segment)
         self.segment += 1
+
+    def _mixed_words(self, words: tuple[str, ...], anchors: tuple[int, ...]) -> Words:
+        """The words of a mixed segment that has ended."""
+        names, writer = self.vocabulary.names, self.writer
+        widths = [0, *(slot.width for slot in self.vocabulary.slots)]
+        # One array a word, because words are written one by one.
+        values = writer.values[len(writer.values) - len(words) :] if words else []
+        kinds = writer.kinds[self._start :]
+        return Words(
+            words,
+            anchors,
+            tuple(names[i] if i >= 0 else "" for i in writer.labels[self._start :]),
+            payloads=tuple(
+                tuple(v[0, : widths[kind]].tolist()) for v, kind in zip(values, kinds, strict=True)
+            ),
+        )
 
     def _write_word(self, token: int) -> None:
         segment = self.layout.segments[self.segment]
@@ -292,6 +333,12 @@ class Cursor:
                 return True
             grammar = self._grammar
             self._placed = grammar if isinstance(grammar, PlacedGrammar) else None
+            self._mixed = grammar if isinstance(grammar, MixedGrammar) else None
+        if self._mixed is not None and (coming := self._mixed.slot()) is not None:
+            name, spec = coming
+            self.writer.slot(name, spec, self._start, segment.weight * spec.weight)
+            self._open_number = True
+            return True
         if self._terminator() is None:
             mask, may_end = self._grammar.allowed()
             if may_end and not mask.any():
@@ -317,7 +364,7 @@ class Cursor:
             return False
         pinned = self._filled < segment.pinned
         spec = self._specs[self._filled]
-        self.writer.slot(segment, spec, self._start, 0.0 if pinned else segment.weight)
+        self.writer.slot(segment.slot, spec, self._start, 0.0 if pinned else segment.weight)
         if pinned:
             if self.layout.axes:
                 zero = np.zeros(self.vocabulary.slots[self.vocabulary.kind(segment.slot) - 1].width)

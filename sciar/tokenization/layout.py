@@ -34,6 +34,7 @@ class Segment:
         unit: unit of the payload, for readers of ``sciar tokenize``.
         weight: loss weight of the segment's positions when they are generated.
         pinned: how many leading slots of the segment are forced to their canonical value, zero.
+        mixed: slots stand among the words of a token segment, where its grammar puts them.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Segment:
     unit: str = ""
     weight: float = 1.0
     pinned: int = 0
+    mixed: bool = False
 
     def __post_init__(self) -> None:
         if self.kind not in ("token", "slot"):
@@ -56,6 +58,8 @@ class Segment:
             raise UsageError(
                 f"segment {self.name}: a slot segment names its slot kind, others do not"
             )
+        if self.mixed and (self.kind == "slot" or self.tokens):
+            raise UsageError(f"segment {self.name}: only words that vary are mixed with slots")
         object.__setattr__(self, "tokens", tuple(self.tokens))
 
     @property
@@ -88,6 +92,8 @@ class Words:
 
     Where the layout has axes, each word also has a label (a token name, or empty for none), a
     ``place`` that is announced before the word, and a ``position`` that is known with it.
+    Where the segment is mixed, each word has a payload, which is empty unless the word is a slot,
+    and slots have labels.
     """
 
     tokens: tuple[str, ...]
@@ -95,6 +101,7 @@ class Words:
     labels: tuple[str, ...] = ()
     places: tuple[tuple[float, ...], ...] = ()
     positions: tuple[tuple[float, ...], ...] = ()
+    payloads: tuple[tuple[float, ...], ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,6 +146,10 @@ class Layout:
         if self.relations == 16:
             # And the number of relations was fixed once.
             del plain["relations"]
+        for segment in plain["segments"]:
+            if not segment["mixed"]:
+                # Nor did words and slots mix.
+                del segment["mixed"]
         return plain
 
     @property
@@ -193,7 +204,10 @@ class Layout:
                 end = self._end_of_words(index, names, sequence.kinds, at)
                 anchors = tuple(int(a) for a in sequence.anchors[at:end])
                 fields[segment.name] = Words(
-                    tuple(names[at:end]), anchors, **self._located(vocabulary, sequence, at, end)
+                    tuple(names[at:end]),
+                    anchors,
+                    **self._located(vocabulary, sequence, at, end),
+                    **(_mixed(vocabulary, sequence, at, end) if segment.mixed else {}),
                 )
             else:
                 kind = vocabulary.kind(segment.slot)
@@ -219,10 +233,11 @@ class Layout:
         }
 
     def _end_of_words(self, index: int, names: list[str], kinds: np.ndarray, at: int) -> int:
-        """Words end at the constant that follows them, or at the first slot."""
+        """Words end at the constant that follows them, or at the first slot that is not theirs."""
+        mixed = self.segments[index].mixed
         follower = self.segments[index + 1] if index + 1 < len(self.segments) else None
         stop = follower.tokens[0] if follower is not None and follower.constant else None
-        while at < len(names) and kinds[at] == 0 and names[at] != stop:
+        while at < len(names) and (mixed or kinds[at] == 0) and names[at] != stop:
             at += 1
         return at
 
@@ -244,6 +259,16 @@ class Layout:
                 )
             )
         return Slots(tuple(specs), sequence.values[at:end, :width].astype(np.float64))
+
+
+def _mixed(vocabulary: Vocabulary, sequence: TokenSequence, at: int, end: int) -> dict[str, Any]:
+    """Payloads and labels of words among which slots stand."""
+    widths = [0, *(slot.width for slot in vocabulary.slots)]
+    payloads = [
+        tuple(sequence.values[p, : widths[sequence.kinds[p]]].tolist()) for p in range(at, end)
+    ]
+    labels = [vocabulary.names[i] if i >= 0 else "" for i in sequence.labels[at:end]]
+    return {"payloads": tuple(payloads), "labels": tuple(labels)}
 
 
 _COLUMNS = (
@@ -283,11 +308,15 @@ class Writer:
         weight = segment.weight if segment.role == "generated" else 0.0
         if isinstance(value, Words):
             self.tokens(value.tokens, value.anchors, weight)
-            self._locate(segment, value)
+            if segment.mixed:
+                self._fill(value)
+            else:
+                self._locate(segment, value)
             return
         start = len(self.ids)
         for i, (spec, row) in enumerate(zip(value.specs, value.values, strict=True)):
-            self.slot(segment, spec, start, 0.0 if i < segment.pinned else weight * spec.weight)
+            pinned = i < segment.pinned
+            self.slot(segment.slot, spec, start, 0.0 if pinned else weight * spec.weight)
             self.values[-1][0, : len(row)] = row
 
     def tokens(self, names: tuple[str, ...], anchors: tuple[int, ...], weight: float) -> None:
@@ -316,9 +345,9 @@ class Writer:
         for name in _COLUMNS:
             getattr(self, name).pop()
 
-    def slot(self, segment: Segment, spec: SlotSpec, start: int, weight: float = 0.0) -> None:
-        """Append one slot of a segment that began at position ``start``; its payload is zero."""
-        kind = self.vocabulary.kind(segment.slot)
+    def slot(self, name: str, spec: SlotSpec, start: int, weight: float = 0.0) -> None:
+        """Append a slot of this kind; its segment began at ``start``, and its payload is zero."""
+        kind = self.vocabulary.kind(name)
         self.ids.append(int(self.vocabulary.slot_ids[kind - 1]))
         self.kinds.append(kind)
         self.weights.append(weight)
@@ -331,6 +360,16 @@ class Writer:
         self.relations.append((spec.relations + (0,) * n)[:n])
         self.positions.append((spec.position + (0.0,) * self.axes)[: self.axes])
         self.places.append((spec.place + (0.0,) * self.axes)[: self.axes])
+
+    def _fill(self, words: Words) -> None:
+        """Kinds, payloads and labels of the slots among the words written last."""
+        n = len(words.tokens)
+        for i, (name, payload) in enumerate(zip(words.tokens, words.payloads, strict=True)):
+            if payload:
+                self.kinds[i - n] = self.vocabulary.kind(name)
+                self.values[-1][i, : len(payload)] = payload
+                label = words.labels[i] if words.labels else ""
+                self.labels[i - n] = self.vocabulary.id(label) if label else -1
 
     def _locate(self, segment: Segment, words: Words) -> None:
         """Labels, places and positions of the words written last."""

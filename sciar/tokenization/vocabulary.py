@@ -13,7 +13,7 @@ import numpy as np
 
 from sciar.errors import RecordError, UsageError
 
-GEOMETRIES = ("euclidean", "torus", "local", "symbol")
+GEOMETRIES = ("euclidean", "torus", "local", "symbol", "rotation")
 ROLES = ("value", "given", "answer")
 
 
@@ -26,8 +26,9 @@ class SlotKind:
         width: how many numbers the payload holds.
         geometry: the space that the payload lives in: ``euclidean`` (numbers as they are),
             ``torus`` (fractional coordinates, period 1), ``local`` (3-D points, predicted in the
-            frame of the points that the slot refers to), or ``symbol`` (the index of a symbol,
-            which an input module of its own reads).
+            frame of the points that the slot refers to), ``symbol`` (the index of a symbol,
+            which an input module of its own reads) or ``rotation`` (the first two rows of a
+            rotation matrix, or all three; never standardised).
         mean: per-component mean that the head's target is standardised with.
         std: per-component standard deviation, likewise.
         role: ``value`` (predicted, then read), ``given`` (read, never predicted: it has no head) or
@@ -54,6 +55,8 @@ class SlotKind:
             raise UsageError(
                 f"slot {self.name}: geometry {self.geometry!r} is none of {GEOMETRIES}"
             )
+        if self.geometry == "rotation" and self.width not in (6, 9):
+            raise UsageError(f"slot {self.name}: a rotation has 6 or 9 numbers, not {self.width}")
         for label, values in (("mean", self.mean), ("std", self.std)):
             if values and len(values) != self.width:
                 raise UsageError(

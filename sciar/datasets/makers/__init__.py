@@ -1,0 +1,1 @@
+"""Makers of pictures with their programs: seeded, in parallel, resumable."""

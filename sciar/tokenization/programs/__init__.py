@@ -1,0 +1,1 @@
+"""Programs with numbers: language, text, tokens."""
