@@ -80,6 +80,8 @@ CASES = {
     "molecule-denovo": Case(lambda: MoleculeTokenizer("denovo"), MOLECULES, 1200, given=False),
     "unigenx-material": Case(lambda: UniGenXTokenizer("material"), CRYSTALS, 900, copies=32),
     "unigenx-mol": Case(lambda: UniGenXTokenizer("mol"), MOLECULES),
+    "unigenx-uni_mat": Case(lambda: UniGenXTokenizer("uni_mat"), CRYSTALS, 1300, copies=32),
+    "unigenx-uni_mol": Case(lambda: UniGenXTokenizer("uni_mol"), MOLECULES),
     "unified": Case(UnifiedTokenizer, CRYSTALS + MOLECULES),
     "octree-molecule": Case(
         lambda: OctreeMoleculeTokenizer(levels=5, edge=0.48),
