@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import io
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from sciar.datasets.formats.protein_structure import first_model
 from sciar.datasets.formats.text import decode, open_bytes
 from sciar.errors import RecordError, UsageError
 from sciar.records import Molecule, Record
@@ -57,17 +56,7 @@ def read_points(path: str | Path, select: str = "calpha") -> Iterator[Record]:
 def _chains(
     text: str, mmcif: bool, select: str
 ) -> Iterator[tuple[str, list[str], list[np.ndarray]]]:
-    from Bio.PDB import MMCIFParser, PDBParser
-
-    parser = MMCIFParser(QUIET=True) if mmcif else PDBParser(QUIET=True)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            models = list(parser.get_structure("file", io.StringIO(text)))
-    except Exception as error:  # the parsers raise whatever a damaged file makes them raise
-        kind = "mmCIF" if mmcif else "PDB"
-        raise RecordError(f"cannot be read as a {kind} file: {error!r}") from error
-    for chain in models[0] if models else ():
+    for chain in first_model(text, mmcif):
         labels: list[str] = []
         positions: list[np.ndarray] = []
         for residue in chain:

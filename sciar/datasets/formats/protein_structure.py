@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -41,13 +41,12 @@ def read(path: Path, *, mmcif: bool, chain: str = "") -> Iterator[Entry]:
             yield Entry(f"{stem}_{name}", partial(_build, found[name], name))
 
 
-def _sequences(text: str, mmcif: bool) -> dict[str, str]:
-    """Chain name -> sequence, for the chains that hold amino acids.
+def first_model(text: str, mmcif: bool) -> Iterable[Any]:
+    """Biopython's chains of the first model of a file; none if it holds no model.
 
     Raises:
         RecordError: Biopython cannot read the file.
     """
-    from Bio.Data.PDBData import protein_letters_3to1_extended as letters
     from Bio.PDB import MMCIFParser, PDBParser
 
     parser = MMCIFParser(QUIET=True) if mmcif else PDBParser(QUIET=True)
@@ -58,8 +57,19 @@ def _sequences(text: str, mmcif: bool) -> dict[str, str]:
     except Exception as error:  # the parsers raise whatever a damaged file makes them raise
         kind = "mmCIF" if mmcif else "PDB"
         raise RecordError(f"cannot be read as a {kind} file: {error!r}") from error
+    return models[0] if models else ()
+
+
+def _sequences(text: str, mmcif: bool) -> dict[str, str]:
+    """Chain name -> sequence, for the chains that hold amino acids.
+
+    Raises:
+        RecordError: Biopython cannot read the file.
+    """
+    from Bio.Data.PDBData import protein_letters_3to1_extended as letters
+
     found = {}
-    for chain in models[0] if models else ():
+    for chain in first_model(text, mmcif):
         residues = [(r.resname.strip(), r.id[0]) for r in chain if "CA" in r]
         known = [(name, kind) for name, kind in residues if name in letters or kind == " "]
         if any(name in letters for name, _ in known):
