@@ -72,7 +72,8 @@ def test_stopped_there_and_resumed_here(address: str, proteins: Path, tmp_path: 
     made = job(proteins, tmp_path / "there", **SIZES)
 
     def stop() -> bool:
-        return (tmp_path / "there" / "part-000001.parquet").exists()
+        # Any shard: a worker that starts late may have the second one to the very end.
+        return any((tmp_path / "there").glob("part-*.parquet"))
 
     first = on(address, made, stop=stop)
     assert not first.complete and 0 < first.records < 600
