@@ -313,11 +313,15 @@ class Writer:
             else:
                 self._locate(segment, value)
             return
-        start = len(self.ids)
-        for i, (spec, row) in enumerate(zip(value.specs, value.values, strict=True)):
+        start, n = len(self.ids), len(value.specs)
+        for i, spec in enumerate(value.specs):
             pinned = i < segment.pinned
-            self.slot(segment.slot, spec, start, 0.0 if pinned else weight * spec.weight)
-            self.values[-1][0, : len(row)] = row
+            self._describe(segment.slot, spec, start, 0.0 if pinned else weight * spec.weight)
+        # One block for all, as an image brings hundreds of wide slots.
+        block = np.zeros((n, self.width), dtype=np.float32)
+        if n:
+            block[:, : value.values.shape[1]] = value.values
+        self.values.append(block)
 
     def tokens(self, names: tuple[str, ...], anchors: tuple[int, ...], weight: float) -> None:
         """Append plain tokens."""
@@ -347,13 +351,17 @@ class Writer:
 
     def slot(self, name: str, spec: SlotSpec, start: int, weight: float = 0.0) -> None:
         """Append a slot of this kind; its segment began at ``start``, and its payload is zero."""
+        self._describe(name, spec, start, weight)
+        self.values.append(np.zeros((1, self.width), dtype=np.float32))
+
+    def _describe(self, name: str, spec: SlotSpec, start: int, weight: float) -> None:
+        """Append all of a slot but its payload."""
         kind = self.vocabulary.kind(name)
         self.ids.append(int(self.vocabulary.slot_ids[kind - 1]))
         self.kinds.append(kind)
         self.weights.append(weight)
         self.labels.append(self.vocabulary.id(spec.label) if spec.label else -1)
         self.anchors.append(spec.anchor)
-        self.values.append(np.zeros((1, self.width), dtype=np.float32))
         n = self.n_references
         where = tuple(start + r for r in spec.references)
         self.references.append((where + (-1,) * n)[:n])
