@@ -7,6 +7,7 @@ observation; the best is kept, and its real numbers are refined.
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -108,21 +109,30 @@ class Inversion:
         row: dict[str, Any] = {"id": self.id, "status": self.status, "message": self.message}
         if self.program is None:
             return row
-        calls = []
+        calls: list[dict[str, Any]] = []
         for i, call in enumerate(self.program.calls):
-            calls.append({"call": call.name, "arguments": dict(call.arguments)})
+            calls.append({"call": call.name, "arguments": _short(dict(call.arguments))})
             if i < len(self.spans) and self.spans[i]:
-                calls[-1]["intervals"] = self.spans[i]
+                calls[-1]["intervals"] = _short(self.spans[i])
         row |= {"program": self.text, "calls": calls, "level": self.level}
         if self.residual is not None:
             row |= {
-                "residual": self.residual,
-                "unrefined": self.unrefined,
+                "residual": _short(self.residual),
+                "unrefined": _short(self.unrefined),
                 "chosen": self.chosen,
-                "residuals": [c.residual for c in self.candidates],
+                "residuals": [_short(c.residual) for c in self.candidates],
                 "seconds": round(self.seconds, 3),
             }
         return row
+
+
+def _short(value: Any) -> Any:
+    """Numbers with five digits: fewer than what depends on the company in a batch."""
+    if isinstance(value, float):
+        return float(f"{value:.5g}")
+    if isinstance(value, dict):
+        return {k: _short(v) for k, v in value.items()}
+    return [_short(v) for v in value] if isinstance(value, list | tuple) else value
 
 
 @dataclass(frozen=True)
@@ -135,7 +145,7 @@ class InversionSettings:
         refine: most evaluations of the refinement, without finite differences; 0: none.
         level: probability inside the intervals.
         temperature: of words and numbers of all programs but the first.
-        seed: with the place of an observation it fixes its programs.
+        seed: with the id of an observation it fixes its programs.
         batch_size: programs in the making at once; it never changes them.
     """
 
@@ -157,7 +167,7 @@ class InversionSettings:
 
 
 def invert(
-    model: Model, observations: Iterable[Seen], settings: InversionSettings, first: int = 0
+    model: Model, observations: Iterable[Seen], settings: InversionSettings
 ) -> Iterator[Inversion]:
     """One inversion an observation, in order; a bad one gives a failed one.
 
@@ -165,7 +175,6 @@ def invert(
         model: of programs.
         observations: id and array, pattern or error.
         settings: how.
-        first: place of the first observation in the run.
 
     Raises:
         UsageError: the model decodes no observations.
@@ -175,7 +184,7 @@ def invert(
     if not isinstance(tokenizer, ObservedProgramTokenizer):
         raise UsageError(f"{model.name} describes neither images nor patterns")
     verifier = Verifier.of(model.info, tokenizer) if settings.verify else None
-    return _inversions(model, tokenizer, observations, settings, first, verifier)
+    return _inversions(model, tokenizer, observations, settings, verifier)
 
 
 def _inversions(
@@ -183,7 +192,6 @@ def _inversions(
     tokenizer: ObservedProgramTokenizer,
     observations: Iterable[Seen],
     settings: InversionSettings,
-    first: int,
     verifier: Verifier | None,
 ) -> Iterator[Inversion]:
     items = iter(observations)
@@ -196,14 +204,13 @@ def _inversions(
                 requests[place] = tokenizer.request({tokenizer.frame.name: given}, id)
             except RecordError as error:
                 failed[place] = str(error.located(record=id))
-        drawn = _drawn(model, tokenizer, requests, settings, first)
+        drawn = _drawn(model, tokenizer, requests, settings)
         for place, (id, given) in enumerate(chunk):
             if place in failed:
                 yield Inversion(id, FAILED, failed[place])
             else:
                 seen = tokenizer.frame.read(given) if verifier is not None else None
                 yield _judged(model, tokenizer, id, seen, drawn[place], settings, verifier)
-        first += len(chunk)
 
 
 def _drawn(
@@ -211,7 +218,6 @@ def _drawn(
     tokenizer: ObservedProgramTokenizer,
     requests: dict[int, Request],
     settings: InversionSettings,
-    first: int,
 ) -> dict[int, list[Drawn]]:
     """All programs of each observation, the likeliest one first."""
     found: dict[int, list[Drawn]] = {place: [] for place in requests}
@@ -226,12 +232,22 @@ def _drawn(
     warm = replace(cold, temperature=heat, payload=SamplerSettings(temperature=heat))
     k = settings.samples
     plans = [(cold, range(1))] + ([(warm, range(1, k))] if k > 1 else [])
+    # A program hangs on the id of its observation alone, not on its place or company.
+    starts = {place: _number(request.id) * k for place, request in requests.items()}
     for how, numbers in plans:
-        jobs = [Job(r, (first + place) * k + n) for place, r in requests.items() for n in numbers]
+        jobs, owner = [], {}
+        for place, request in requests.items():
+            for n in numbers:
+                jobs.append(Job(request, starts[place] + n))
+                owner[id(jobs[-1])] = place
         engine = Engine(model.network, tokenizer, how)
         for one in sorted(engine.run(jobs), key=lambda d: d.job.index):
-            found[one.job.index // k - first].append(one)
+            found[owner[id(one.job)]].append(one)
     return found
+
+
+def _number(id: str) -> int:
+    return int.from_bytes(hashlib.sha256(id.encode()).digest()[:5], "little")
 
 
 def _judged(
