@@ -43,6 +43,7 @@ SPLITS = ("id", "interpolation", "extrapolation")
 # pixel of 32) do not coincide.
 PICTURES = {"size": 32, "radius": 2.0, "cells": 5, "margin": 0.1}
 LEVELS = (0.5, 0.9)
+BATCH = 32
 
 
 def main() -> None:
@@ -50,10 +51,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--out", default="docs/inversion-results.json")
     parser.add_argument("--work", default="runs/inversion")
-    parser.add_argument("--steps", type=int, default=2000)
+    parser.add_argument("--steps", type=int, default=1200)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--ways", nargs="+", default=list(WAYS), choices=list(WAYS))
-    parser.add_argument("--count", type=int, default=500, help="pictures of each split")
+    parser.add_argument("--count", type=int, default=300, help="pictures of each split")
     options = parser.parse_args()
     torch.set_num_threads(1)
     path = Path(options.out)
@@ -73,7 +74,8 @@ def main() -> None:
             row |= {split: measure(model, split, options.count) for split in SPLITS}
             row["decoding_cpu_seconds"] = round(time.process_time() - trained, 1)
             rows.append(row)
-            write_json(path, {"pictures": PICTURES, "count": options.count, "rows": rows})
+            facts = {"pictures": PICTURES, "count": options.count, "batch": BATCH}
+            write_json(path, {**facts, "rows": rows})
             print(json.dumps(row), flush=True)
 
 
@@ -104,8 +106,8 @@ def train(way: str, seed: int, steps: int, work: Path) -> Model:
         "data.train": json.dumps(pictures),
         "data.val": json.dumps([{**pictures[0], "split": "id", "count": 64}]),
         "data.seed": seed,
-        # 64 pictures a step, whatever the length of a program
-        "data.batch_tokens": 64 * {"char": 3 + 16 + 16, "float": 3 + 16 + 6}[numbers],
+        # as many pictures a step, whatever the length of a program
+        "data.batch_tokens": BATCH * {"char": 3 + 16 + 16, "float": 3 + 16 + 6}[numbers],
         "data.tokenizer.init_args.numbers": numbers,
         "data.tokenizer.init_args.frame": json.dumps(
             {"kind": "image", "size": [32, 32], "patch": 8}
