@@ -107,7 +107,7 @@ def train(way: str, seed: int, steps: int, work: Path) -> Model:
         "data.val": json.dumps([{**pictures[0], "split": "id", "count": 64}]),
         "data.seed": seed,
         # as many pictures a step, whatever the length of a program
-        "data.batch_tokens": BATCH * {"char": 3 + 16 + 16, "float": 3 + 16 + 6}[numbers],
+        "data.batch_tokens": BATCH * {"char": 3 + 16 + 14, "float": 3 + 16 + 6}[numbers],
         "data.tokenizer.init_args.numbers": numbers,
         "data.tokenizer.init_args.frame": json.dumps(
             {"kind": "image", "size": [32, 32], "patch": 8}

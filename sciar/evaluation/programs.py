@@ -52,7 +52,7 @@ class Protocol:
                     raise UsageError(f"{call.name}() has no place {key}")
                 row += value
             rows.append(row)
-        return np.array(rows, dtype=float).reshape(len(rows), -1)
+        return np.array(rows, dtype=float).reshape(len(rows), -1) if rows else np.zeros((0, 1))
 
 
 def match(true: np.ndarray, found: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
