@@ -115,7 +115,7 @@ class HaadfMaker(Maker):
             thickness = float(np.exp(rng.uniform(*np.log(self.thickness))))
             fov = float(rng.uniform(*self.fov))
             cell = project(crystal, axis, thickness)
-            if cell is None:
+            if cell is None or self._crowded(cell, fov):
                 continue
             places, numbers, counts = _spread(*cell, fov, rng)
             if not 1 <= len(places) <= self.most or closest(places) < self.apart:
@@ -136,6 +136,11 @@ class HaadfMaker(Maker):
             f"{split}: {TRIES} orientations of {self.crystals} were tried, and none has 1 to "
             f"{self.most} columns that are {self.apart} angstrom apart"
         )
+
+    def _crowded(self, cell: tuple[np.ndarray, ...], fov: float) -> bool:
+        """Whether there are certainly too many columns, before they are placed one by one."""
+        area = abs(np.linalg.det(cell[0]))
+        return bool(len(cell[1]) * fov**2 / area > 2 * self.most + 10)
 
     def redraw(self, program: Program) -> np.ndarray:
         """Without noise, columns of the mean width."""
