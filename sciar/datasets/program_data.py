@@ -55,12 +55,15 @@ class Pictures:
 
 class _Source(Protocol):
     count: int
+    lasting: bool
 
     def picture(self, index: int, copy: int) -> Picture: ...
 
 
 class _OnTheFly:
     """Pictures of a maker, each made when it is asked for."""
+
+    lasting = False
 
     def __init__(self, given: Pictures) -> None:
         if given.count < 1:
@@ -76,6 +79,8 @@ class _OnTheFly:
 
 class _Made:
     """Pictures of a folder; with a cache they are unpacked into it once and memory-mapped."""
+
+    lasting = True
 
     def __init__(self, given: Pictures, cache: Path | None) -> None:
         folder = Path(given.data)
@@ -133,6 +138,9 @@ class ObservedSet:
         tokenizer: fitted.
         copies: passes over the data that differ: fresh pictures of makers, other views of programs.
         seed: of the views.
+
+    Attributes:
+        orders: record -> order of its calls, where it is not that of the source.
     """
 
     def __init__(
@@ -148,6 +156,11 @@ class ObservedSet:
 
     def __len__(self) -> int:
         return int(self.starts[-1])
+
+    @property
+    def lasting(self) -> bool:
+        """Whether a record is the same picture in every pass."""
+        return all(source.lasting for source in self.sources)
 
     def lengths(self, copy: int = 0) -> np.ndarray:
         """(N,) most tokens of each record: what it really has is known when it is made."""

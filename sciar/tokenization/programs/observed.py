@@ -125,6 +125,10 @@ class ObservedProgramTokenizer(ProgramTokenizer):
         request = super().request(rest, id)
         return replace(request, fields={SEGMENT: self._slots(self.frame.read(given))})
 
+    def asked(self, data: np.ndarray) -> Request:
+        """A request for the program of an observation as makers give it."""
+        return replace(super().request({}), fields={SEGMENT: self._slots(data)})
+
     def conditions_of(self, record: Record) -> dict[str, Any]:
         """What the record shows.
 
