@@ -25,8 +25,8 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from sciar.datasets.answer_data import AnswerData
 from sciar.datasets.datamodule import StructureData
-from sciar.datasets.program_data import ProgramData
 from sciar.datasets.files import write_json
+from sciar.datasets.program_data import ProgramData
 from sciar.datasets.residue_data import ResidueData
 from sciar.errors import UsageError
 from sciar.folder import ModelFolder, save_folder

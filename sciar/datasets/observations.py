@@ -69,9 +69,7 @@ def _suffix(path: Path) -> str:
     return Path(path.name.lower().removesuffix(".gz")).suffix
 
 
-def _numbered(
-    path: Path, files: list[Path], kind: str
-) -> Iterator[Observation | RecordFailure]:
+def _numbered(path: Path, files: list[Path], kind: str) -> Iterator[Observation | RecordFailure]:
     names, index = UniqueNames(str(path)), 0
     for file in files:
         for item in _images(file) if kind == "image" else _patterns(file):

@@ -88,7 +88,7 @@ def score(
     if len(true) != len(found):
         raise UsageError(f"{len(found)} programs for {len(true)} scenes")
     totals = np.zeros(2, dtype=int)
-    hits = {gate: 0 for gate in protocol.gates}
+    hits = dict.fromkeys(protocol.gates, 0)
     agree = {gate: dict.fromkeys(protocol.words, 0) for gate in protocol.gates}
     means: list[float] = []
     counts: list[bool] = []

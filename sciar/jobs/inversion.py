@@ -32,9 +32,7 @@ class Invert:
         ModelError: the model folder is damaged, or names no simulator to verify with.
     """
 
-    def __init__(
-        self, model: str, device: str = "auto", fit: bool = False, **options: Any
-    ) -> None:
+    def __init__(self, model: str, device: str = "auto", fit: bool = False, **options: Any) -> None:
         from sciar import api
         from sciar.api.inversion import InversionSettings
 

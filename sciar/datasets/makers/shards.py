@@ -176,7 +176,9 @@ def note_of(folder: Path) -> dict[str, Any]:
         if note["count"] < 1 or note["shard"] < 1:
             raise ValueError("no pictures")
     except FileNotFoundError:
-        raise UsageError(f"{folder}: no made pictures ({NOTE} is missing); make them with sciar data make") from None
+        raise UsageError(
+            f"{folder}: no made pictures ({NOTE} is missing); make them with sciar data make"
+        ) from None
     except (ValueError, KeyError, TypeError) as error:
         raise UsageError(f"{path}: damaged ({error})") from error
     return dict(note)

@@ -166,7 +166,9 @@ def _weights_of(folder: Path, encoder: RasterEncoder) -> dict[str, Tensor]:
                     for k in wanted
                     if (name := f"{prefix}.encoder.{k}") in names
                 }
-                if {k: v.shape for k, v in state.items()} == {k: v.shape for k, v in wanted.items()}:
+                if {k: v.shape for k, v in state.items()} == {
+                    k: v.shape for k, v in wanted.items()
+                }:
                     return state
     except (OSError, SafetensorError) as error:
         raise ModelError(f"{path}: no weights of a trained model ({error})") from error

@@ -88,9 +88,7 @@ class ObservedProgramTokenizer(ProgramTokenizer):
     @property
     def longest(self) -> int:
         """Tokens of the longest sequence that training data can give."""
-        calls = self.max_atoms * max(
-            self.symbols.most_tokens(name) for name in self.language.calls
-        )
+        calls = self.max_atoms * max(self.symbols.most_tokens(name) for name in self.language.calls)
         return 3 + int(np.prod(self.frame.shape)) + calls
 
     def fields(
