@@ -266,15 +266,15 @@ def _judged(
         try:
             if one.failure:
                 raise RecordError(one.failure)
-            program = tokenizer.decode(one.sequence)
+            decoded: object = tokenizer.decode(one.sequence)
         except RecordError as error:
             problem = problem or str(error)
             continue
-        assert isinstance(program, Program)
+        assert isinstance(decoded, Program)
         left = None
         if verifier is not None and seen is not None:
-            left = verifier.residual(program, seen)
-        made.append((Candidate(program, one.logp, left), one))
+            left = verifier.residual(decoded, seen)
+        made.append((Candidate(decoded, one.logp, left), one))
     if not made:
         return Inversion(id, FAILED, problem)
     chosen = min(range(len(made)), key=lambda i: (made[i][0].residual or 0.0, i))

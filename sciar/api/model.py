@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
 import torch
@@ -138,8 +138,16 @@ class Model:
         """
         return predict(self, records, **options)
 
+    @overload
+    def invert(  # type: ignore[overload-overlap]
+        self, observations: np.ndarray | PowderPattern, **options: Any
+    ) -> Inversion: ...
+
+    @overload
+    def invert(self, observations: Iterable[Seen], **options: Any) -> Iterator[Inversion]: ...
+
     def invert(
-        self, observations: Any | Iterable[Seen], **options: Any
+        self, observations: np.ndarray | PowderPattern | Iterable[Seen], **options: Any
     ) -> Inversion | Iterator[Inversion]:
         """Programs that describe images or patterns; see :mod:`sciar.api.inversion`.
 

@@ -132,7 +132,7 @@ def _replaced(program: Program, places: list[_Place], values: np.ndarray) -> Pro
     calls = [dict(call.arguments) for call in program.calls]
     for place, u in zip(places, values, strict=True):
         x = float(place.argument.map.inverse(np.array(u)))
-        row = list(calls[place.call][place.key])  # type: ignore[arg-type]
+        row: Any = list(calls[place.call][place.key])  # type: ignore[arg-type]
         row[place.component] = x
         calls[place.call][place.key] = tuple(row)
     named = zip(program.calls, calls, strict=True)

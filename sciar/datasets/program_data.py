@@ -91,7 +91,8 @@ class _Made:
         self.count = min(given.count or note["count"], note["count"])
         if cache is None:
             made = list(read_pictures(folder))[: self.count]
-            self.programs, self.images = [p.program for p in made], [p.image for p in made]
+            self.programs = [p.program for p in made]
+            self.images: Sequence[np.ndarray] = [p.image for p in made]
         else:
             self.programs, self.images = _unpacked(folder, note, cache)
 
@@ -110,7 +111,7 @@ def _unpacked(
         cache.mkdir(parents=True, exist_ok=True)
         texts: list[Any] = []
         with tempfile.TemporaryDirectory(prefix=".making-", dir=cache) as scratch:
-            out: np.ndarray | None = None
+            out: np.memmap | None = None
             for i, picture in enumerate(read_pictures(folder)):
                 if out is None:
                     shape = (note["count"], *picture.image.shape)

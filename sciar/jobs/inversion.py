@@ -34,7 +34,7 @@ class Invert:
 
     def __init__(self, model: str, device: str = "auto", fit: bool = False, **options: Any) -> None:
         from sciar import api
-        from sciar.api.inversion import InversionSettings
+        from sciar.api.inversion import InversionSettings, invert
 
         self._model = api.load(model, device_of(device))
         self._settings = InversionSettings(**options)
@@ -48,7 +48,7 @@ class Invert:
             **{k: v for k, v in vars(self._settings).items() if k != "batch_size"},
         }
         # The settings are checked against the model before any record is read.
-        list(self._model.invert([], **options))
+        invert(self._model, [], self._settings)
 
     def identity(self) -> dict[str, Any]:
         """Fingerprints of the model, and all settings that change a row."""
@@ -61,9 +61,11 @@ class Invert:
 
     def run(self, records: Sequence[Observation]) -> list[list[Answer]]:
         """One answer a task for each observation."""
+        from sciar.api.inversion import invert
+
         seen = [(r.id, prepared(r, self._model.tokenizer, self._fit)) for r in records]
         rows = []
-        for found in self._model.invert(seen, **vars(self._settings)):
+        for found in invert(self._model, seen, self._settings):
             if not found.ok:
                 rows.append([Answer.failed(found.message)] * len(self.tasks))
                 continue

@@ -1,4 +1,4 @@
-"""``sciar invert``: files in, programs out, bad ones reported; the job resumes to the same bytes."""
+"""``sciar invert``: programs out, bad files reported; the job resumes to the same bytes."""
 
 from __future__ import annotations
 

@@ -24,13 +24,18 @@ def tokenizer(language: str = "clevr", frame: Any = None, **options: Any) -> Any
     return ObservedProgramTokenizer(language, frame or IMAGE, **{"max_calls": 3, **options})
 
 
-def network(made: ObservedProgramTokenizer, shake: float = 0.3) -> AutoregressiveModel:
+MIXTURE = HeadConfig("sciar.heads.mixture.MixtureHead", {"hidden": 8})
+
+
+def network(
+    made: ObservedProgramTokenizer, shake: float = 0.3, head: HeadConfig = MIXTURE
+) -> AutoregressiveModel:
     """An untrained network in evaluation mode, whose every number is shaken."""
     torch.set_num_threads(1)
     torch.manual_seed(1)
     shape, channels = list(made.frame.shape), getattr(made.frame, "channels", 1)
     small = {"grid": shape, "channels": channels, "layers": 1, "width": 16, "heads": 2}
-    heads = {"default": HeadConfig("sciar.heads.mixture.MixtureHead", {"hidden": 8})}
+    heads = {"default": head}
     for slot in made.vocabulary.slots:
         if slot.geometry == "rotation":
             heads[slot.name] = HeadConfig("sciar.heads.point.RotationHead", {"hidden": 8})

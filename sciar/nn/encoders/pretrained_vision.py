@@ -53,6 +53,9 @@ class PretrainedVision(PatchInput):
         ModelError: a file is missing or damaged, an unknown kind, or other weights.
     """
 
+    image_mean: Tensor
+    image_std: Tensor
+
     def __init__(
         self,
         slot: SlotKind,
@@ -82,7 +85,8 @@ class PretrainedVision(PatchInput):
         side, own = sizes.side, int(encoder.config.patch_size)
         if side % own:
             raise UsageError(
-                f"slot {slot.name}: patches of {side} pixels are no multiples of the encoder's {own}"
+                f"slot {slot.name}: patches of {side} pixels are no multiples of the encoder's "
+                f"{own}"
             )
         super().__init__(
             slot, hidden, sizes.count, int(encoder.config.hidden_size), "frozen", cache

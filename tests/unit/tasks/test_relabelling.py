@@ -1,4 +1,4 @@
-"""Orders of calls that agree with the model; they are kept, resumed, and refused where none last."""
+"""Orders of calls that agree with the model: kept, resumed, refused where none last."""
 
 from __future__ import annotations
 

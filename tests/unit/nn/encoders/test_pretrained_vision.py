@@ -81,7 +81,7 @@ def test_what_is_missing_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     with pytest.raises(UsageError, match=r"pip install 'sciar\[vision\]'"):
         PretrainedVision(SLOT, 8, path=str(tmp_path), grid=GRID)
     monkeypatch.setattr(pretrained_vision, "find_spec", lambda name: object())
-    with pytest.raises(ModelError, match="config.json, preprocessor_config.json, model.safetens"):
+    with pytest.raises(ModelError, match=r"config\.json, preprocessor_config\.json, model\.safe"):
         PretrainedVision(SLOT, 8, path=str(tmp_path), grid=GRID)
     for name in pretrained_vision.FILES:
         (tmp_path / name).write_text('{"model_type": "bert"}', encoding="utf-8")

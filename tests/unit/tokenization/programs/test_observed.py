@@ -141,7 +141,7 @@ def test_only_numbers_train_their_heads() -> None:
     losses = NextTokenObjective().losses(model, batch, 0)
     assert float(losses["<image>"][1]) == 0
     losses["word"][0].backward(retain_graph=True)
-    heads = [p for p in model.heads.parameters()]
+    heads = list(model.heads.parameters())
     assert all(p.grad is None or not p.grad.any() for p in heads)
     losses["<add.x>"][0].backward()
     assert any(p.grad is not None and bool(p.grad.any()) for p in heads)
