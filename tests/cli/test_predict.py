@@ -14,7 +14,7 @@ from property_models import MOLECULES, crystal_properties, labelled_crystals, pr
 import sciar
 from sciar.api.model import Model
 from sciar.cli import main
-from sciar.datasets.protein_points import RESIDUES
+from sciar.datasets.formats.protein_points import RESIDUES
 from sciar.datasets.writers import write
 from sciar.folder import save_folder
 from sciar.records import Molecule, Record
