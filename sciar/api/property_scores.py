@@ -16,6 +16,7 @@ from sciar.datasets.readers import read
 from sciar.errors import RecordError, UsageError
 from sciar.evaluation.atoms import score_atom_classes, score_atom_numbers
 from sciar.evaluation.properties import score_classes, score_numbers
+from sciar.evaluation.statistics import mean
 from sciar.records import Record
 from sciar.tokenization.targets import Target
 
@@ -30,6 +31,7 @@ def evaluate_properties(
 ) -> Evaluation:
     """MAE, RMSE and R2 of numbers, ROC-AUC and accuracy of two classes, each with its counts.
 
+    Of several targets of classes also the mean of their areas, as benchmarks of many assays report.
     Where a prediction has a value for each atom: IoU and ROC-AUC, or MAE, as means over structures.
 
     A labelled record whose prediction failed, or that has none, is counted as labelled and not
@@ -59,6 +61,9 @@ def evaluate_properties(
     draws = {"bootstrap": chosen.bootstrap, "seed": chosen.seed}
     found = [by_id.get(record.id, {}) for record in records]
     summary = {name: _score(name, found, records, draws) for name in asked}
+    areas = [summary[name]["roc_auc"] for name in asked if "of_class_1" in summary[name]]
+    if len(areas) > 1:
+        summary["mean_over_targets"] = {"roc_auc": mean(areas)}
     silent = [name for name in names if name not in asked]
     notes = [f"Not scored, because no record has a label: {', '.join(silent)}."] if silent else []
     return Evaluation("properties", summary, rows, notes=notes)

@@ -24,9 +24,9 @@ LEAST_ATOMS = 5
 _P2RANK = ("HOH", "DOD", "WAT", "NAG", "MAN", "UNK", "GLC", "ABA", "MPD", "GOL", "SO4", "PO4")
 _SOLUTION = (
     "1PE", "12P", "15P", "2PE", "7PE", "B3P", "BCN", "BEZ", "BOG", "BTB", "BU3", "C8E", "CIT",
-    "CXS", "DIO", "EPE", "FLC", "HEZ", "IMD", "LDA", "LMT", "MES", "MLA", "MLI", "MPO", "MRD", "NHE",
-    "P33", "P4C", "P6G", "PE3", "PE4", "PE5", "PE8", "PEG", "PG0", "PG4", "PGE", "PIN", "POP",
-    "SIN", "TAR", "TLA", "TAM", "TRS", "UNL", "UNX", "XPE",
+    "CXS", "DIO", "EPE", "FLC", "HEZ", "IMD", "LDA", "LMT", "MES", "MLA", "MLI", "MPO", "MRD",
+    "NHE", "P33", "P4C", "P6G", "PE3", "PE4", "PE5", "PE8", "PEG", "PG0", "PG4", "PGE", "PIN",
+    "POP", "SIN", "TAR", "TLA", "TAM", "TRS", "UNL", "UNX", "XPE",
 )  # fmt: skip
 IGNORED = frozenset((*_P2RANK, *_SOLUTION))
 """Names of groups that are no ligands, whatever their size."""
