@@ -11,7 +11,7 @@ from typing import Any
 from sciar.api.inputs import is_dataset
 from sciar.api.results import Evaluation, Options
 from sciar.datasets.formats.text import decode, open_bytes, value
-from sciar.datasets.preparing import source_path
+from sciar.datasets.preparing import divided, source_path
 from sciar.datasets.readers import read
 from sciar.errors import RecordError, UsageError
 from sciar.evaluation.atoms import score_atom_classes, score_atom_numbers
@@ -28,6 +28,7 @@ def evaluate_properties(
     reference: str | Path,
     options: Options | None = None,
     format: str | None = None,
+    divide: str | None = None,
 ) -> Evaluation:
     """MAE, RMSE and R2 of numbers, ROC-AUC and accuracy of two classes, each with its counts.
 
@@ -42,14 +43,18 @@ def evaluate_properties(
         reference: file or data set whose records have the same ids, and the labels as properties.
         options: ``bootstrap`` and ``seed`` are used.
         format: of the reference, see :func:`~sciar.datasets.readers.read`.
+        divide: score only the test part of records that a recipe divides so (``scaffold``; see
+            :func:`~sciar.datasets.preparing.divided`, seed 0).
 
     Raises:
         UsageError: no predictions, no label of any of them, or no id in common.
     """
     chosen = options or Options()
     rows = _rows(Path(predicted))
-    path = source_path(str(reference), "test") if is_dataset(reference) else Path(reference)
+    named = is_dataset(str(reference).partition(":")[0]) and not Path(reference).exists()
+    path = source_path(str(reference), "test") if named else Path(reference)
     records = [r for r in read(path, format=format) if isinstance(r, Record)]
+    records = divided(records, divide, "test") if divide else records
     names = _targets(rows)
     known = {name for record in records for name in record.properties}
     asked = [name for name in names if name in known]

@@ -16,6 +16,7 @@ def evaluate(
     generated: str,
     reference: str = "",
     format: str = "",
+    divide: str = "",
     train: str = "",
     task: Literal["auto", "csp", "conformer", "denovo"] = "auto",
     dataset: str = "",
@@ -45,6 +46,8 @@ def evaluate(
         generated: file or folder of structures, or file of predictions.
         reference: file, folder or name of a data set (its test split).
         format: of the reference of properties where its name does not tell, such as calpha.
+        divide: of properties: score only the test part of a reference that a recipe divides so, such
+            as scaffold (data.divide, with its seed 0).
         train: file or data set (train split) for novelty and for the template baseline; default:
             the train split of a reference given by name.
         task: what to measure; auto decides by the ids.
@@ -70,10 +73,10 @@ def evaluate(
     from sciar import api
     from sciar.api.inputs import collect
 
-    if format and kind != "properties":
-        raise UsageError("--format is for the labels of properties; structures tell their own")
+    if (format or divide) and kind != "properties":
+        raise UsageError("--format and --divide are for the labels of properties")
     if kind == "properties":
-        return _properties(generated, reference, format, bootstrap, seed, json)
+        return _properties(generated, reference, (format, divide), bootstrap, seed, json)
     single: Literal["crystal", "molecule"] = "crystal" if kind == "crystals" else "molecule"
     pool = collect(generated, single)
     found = api.evaluate(
@@ -117,7 +120,7 @@ def evaluate(
 
 
 def _properties(
-    predicted: str, reference: str, format: str, bootstrap: int, seed: int, json: str
+    predicted: str, reference: str, how: tuple[str, str], bootstrap: int, seed: int, json: str
 ) -> int:
     from sciar.api.property_scores import evaluate_properties
     from sciar.api.results import Options
@@ -125,7 +128,11 @@ def _properties(
     if not reference:
         raise UsageError("predictions are scored against labels: give --reference")
     found = evaluate_properties(
-        predicted, reference, Options(bootstrap=bootstrap, seed=seed), format or None
+        predicted,
+        reference,
+        Options(bootstrap=bootstrap, seed=seed),
+        how[0] or None,
+        how[1] or None,
     )
     print(found.table())
     if json:

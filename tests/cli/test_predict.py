@@ -173,6 +173,11 @@ def test_several_classes_are_scored_apart_and_together(tmp_path: Path) -> None:
     assert [found[n]["roc_auc"] for n in "abc"] == [0.75, 1.0, None]
     over = found["mean_over_targets"]["roc_auc"]
     assert (over["mean"], over["count"], over["of"]) == (0.875, 2, 3)
+    table.write_text("id,smiles,a,split\n1,CCO,1,train\n2,CCN,0,test\n3,CCC,1,test\n4,CC,0,val\n")
+    assert main([*words, "--divide", "column:split", "--json", str(numbers)]) == 0
+    part = json.loads(numbers.read_text())["summary"]["a"]
+    assert (part["records"], part["labelled"], part["roc_auc"]) == (2, 2, 1.0)
+    assert main(["evaluate", "molecules", str(table), "--divide", "scaffold"]) == 2
 
 
 def test_views_of_atoms_come_back_in_order() -> None:
