@@ -46,8 +46,8 @@ def evaluate(
         generated: file or folder of structures, or file of predictions.
         reference: file, folder or name of a data set (its test split).
         format: of the reference of properties where its name does not tell, such as calpha.
-        divide: of properties: score only the test part of a reference that a recipe divides so, such
-            as scaffold (data.divide, with its seed 0).
+        divide: of properties: score only the test part of a reference that a recipe divides so,
+            such as scaffold (data.divide, with its seed 0).
         train: file or data set (train split) for novelty and for the template baseline; default:
             the train split of a reference given by name.
         task: what to measure; auto decides by the ids.

@@ -24,8 +24,6 @@ class DecoderConfig:
 
     Attributes:
         layers: number of layers.
-        passes: how often the whole stack is run, each time on its own output; twice as much work
-            and memory with 2, but no more parameters (``recycle`` of Uni-3DAR, arXiv:2503.16278).
         hidden: width.
         heads: query heads; must divide ``hidden``.
         kv_heads: key and value heads; must divide ``heads``. 0: as many as ``heads``.
@@ -41,10 +39,11 @@ class DecoderConfig:
         ahead: queries stand at the place of the next token, which they are to predict, and keys at
             their own; needs axes. Without it both stand at their own.
         mamba: size of the Mamba-2 layers.
+        passes: how often the whole stack is run, each time on its own output; twice as much work
+            and memory with 2, but no more parameters (``recycle`` of Uni-3DAR, arXiv:2503.16278).
     """
 
     layers: int = 6
-    passes: int = 1
     hidden: int = 256
     heads: int = 4
     kv_heads: int = 0
@@ -57,6 +56,7 @@ class DecoderConfig:
     base: float = 10_000.0
     ahead: bool = False
     mamba: MambaConfig = field(default_factory=MambaConfig)
+    passes: int = 1
 
     def __post_init__(self) -> None:
         if self.layers < 1 or self.passes < 1:

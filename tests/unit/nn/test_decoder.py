@@ -157,7 +157,7 @@ def test_depth_and_width_are_as_configured() -> None:
 def test_two_passes_are_the_stack_on_its_own_output() -> None:
     """By hand, layer after layer; the parameters are those of one pass."""
     torch.manual_seed(0)
-    one, two = (Decoder(DecoderConfig(2, p, hidden=32, heads=4)) for p in (1, 2))
+    one, two = (Decoder(DecoderConfig(layers=2, passes=p, hidden=32, heads=4)) for p in (1, 2))
     two.load_state_dict(one.state_dict())
     lengths = torch.tensor([3, 5])
     x, index = torch.randn(8, 32), torch.tensor([0, 1, 2, 0, 1, 2, 3, 4])
