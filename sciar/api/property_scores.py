@@ -20,7 +20,7 @@ from sciar.evaluation.statistics import mean
 from sciar.records import Record
 from sciar.tokenization.targets import Target
 
-_OWN = ("id", "status", "message")
+_OWN = ("id", "status", "message", "atom_names")
 
 
 def evaluate_properties(

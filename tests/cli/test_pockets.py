@@ -60,6 +60,7 @@ def test_complexes_are_read_predicted_and_scored(model: Path, tmp_path: Path) ->
     ious = []
     for record in records:
         assert len(rows[record.id]["pocket"]) == len(record.structure)
+        assert rows[record.id]["atom_names"] == record.properties["atom_names"]
         if "pocket" in record.properties:
             said = np.array(rows[record.id]["pocket_p:yes"]) >= 0.5
             true = np.array(record.properties["pocket"]) == "yes"

@@ -3,8 +3,8 @@
 One record for each protein chain of the first model of a PDB or mmCIF file. Its structure is a
 :class:`~sciar.records.Molecule` whose symbols are the labels, as an
 :class:`~sciar.tokenization.octree_molecule.OctreeMoleculeTokenizer` with these labels takes it.
-Properties: ``chain``, ``sequence`` (a letter a residue), ``residues`` (name and number of the
-residue of each point), and where a ligand is bound ``ligands`` (their names) and ``pocket``,
+Properties: ``chain``, ``sequence`` (a letter a residue), ``atom_names`` (residue and
+number of each point), and where a ligand is bound ``ligands`` (their names) and ``pocket``,
 ``yes`` or ``no`` for each point (:mod:`sciar.datasets.formats.pockets`). A chain that no ligand
 touches has no ``pocket``: where it would bind one is not known.
 """
@@ -107,7 +107,7 @@ def _build(
     facts: dict[str, Any] = {
         "chain": chain,
         "sequence": "".join(letters.get(r.resname.strip(), "X") for r in residues),
-        "residues": [f"{r.resname.strip()}{r.id[1]}{r.id[2].strip()}" for r in owners],
+        "atom_names": [f"{r.resname.strip()}{r.id[1]}{r.id[2].strip()}" for r in owners],
     }
     inside, bound = in_pocket(groups, ligands, distance)
     if bound:

@@ -86,7 +86,7 @@ def test_calpha_atoms_are_named_by_residue(tmp_path: Path) -> None:
     record = one(file.write(tmp_path / "x.pdb"))
     assert record.id == "x_A" and record.structure.symbols == ("ALA", "ARG", "UNK")
     assert record.properties["sequence"] == "ARM"
-    assert record.properties["residues"] == ["ALA1", "ARG2", "MSE3"]
+    assert record.properties["atom_names"] == ["ALA1", "ARG2", "MSE3"]
     assert "pocket" not in record.properties and "ligands" not in record.properties
     expected = [[0.6, 0.6, 0], [3.1, 0.6, 0], [5.6, 0.6, 0]]
     np.testing.assert_allclose(record.structure.positions, expected, atol=1e-3)
@@ -103,7 +103,7 @@ def test_heavy_atoms_are_named_by_element(tmp_path: Path) -> None:
     file.group("LIG", 90, [0.6, 6.0, 0])
     record = one(file.write(tmp_path / "x.pdb"), "heavy-atoms")
     assert Counter(record.structure.symbols) == {"C": 9, "N": 3, "O": 3}
-    assert record.properties["residues"][:5] == ["ALA1"] * 5
+    assert record.properties["atom_names"][:5] == ["ALA1"] * 5
     assert len(record.properties["pocket"]) == 15
     assert 0 < record.properties["pocket"].count("yes") < 15
     tokenizer = OctreeMoleculeTokenizer(preset="protein", labels=HEAVY, max_atoms=50)
@@ -121,7 +121,7 @@ def test_a_residue_is_in_the_pocket_by_its_nearest_heavy_atom(tmp_path: Path) ->
     assert wide.count("yes") > 1 and wide[3] == "yes"
     assert "pocket" not in one(path, "calpha:4").properties
     atoms = one(path, "heavy-atoms").properties
-    pairs = zip(atoms["residues"], atoms["pocket"], strict=True)
+    pairs = zip(atoms["atom_names"], atoms["pocket"], strict=True)
     assert [residue for residue, pocket in pairs if pocket == "yes"] == ["ASP4"]
 
 
