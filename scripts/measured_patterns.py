@@ -111,7 +111,7 @@ def drawn(
         by = {"guided": pattern, "without": "none", "another": others[0] if others else "none"}
         wishes.append({"composition": phase["ask"], "pxrd": by[way]})
     samples = model.generate(conditions=wishes, n=n, seed=seed, retries=0)
-    structures = [s.rejected if s.record is None else s.record.structure for s in samples]
+    structures = [s.rejected if s.record is None else s.record for s in samples]
     for i in range(len(items)):
         yield [s if isinstance(s, Crystal) else None for s in structures[i * n : (i + 1) * n]]
 
