@@ -201,11 +201,11 @@ def _sources(path: Path, format: str | None) -> list[tuple[Path, Reader]]:
         return [(path, qm9_raw.read)]
     inside = sorted(p for p in path.iterdir() if p.is_file())
     endings = _ASKED_ENDINGS.get(format.partition(":")[0], ()) if format else ()
+    wanted: tuple[str, ...] = endings or ((format,) if format else _FOLDER_FORMATS)
     if wished and endings:
         files = [p for p in inside if p.name.lower().removesuffix(".gz").endswith(endings)]
-        sources, wanted = [(file, wished) for file in files], endings
+        sources = [(file, wished) for file in files]
     else:
-        wanted = (format,) if format else _FOLDER_FORMATS
         names = [(p, name) for p in inside if (name := _by_name(p)) in wanted]
         sources = [(file, FORMATS[name]) for file, name in names if name]
     if not sources:
