@@ -107,5 +107,5 @@ def test_parts_may_be_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     for part in ("train", "test"):
         (tmp_path / "proteins" / "protein_pockets" / part).mkdir(parents=True)
     assert resolve("protein-pockets", "test") == tmp_path / "proteins/protein_pockets/test"
-    with pytest.raises(UsageError, match="no split 'val' here; found: train, test"):
+    with pytest.raises(UsageError, match="no split 'val' here; found: test, train"):
         resolve("protein_pockets", "val")
