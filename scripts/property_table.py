@@ -38,7 +38,7 @@ METHODS = ("pretrained", "scratch", "graph", "ridge")
 
 def words_of(recipe: str, options: argparse.Namespace) -> list[str]:
     """What every run of a recipe has in common."""
-    words = ["fit", "--config", recipe, "--trainer.accelerator", "cpu", "--trainer.logger", "false"]
+    words = ["fit", "--config", recipe, "--trainer.accelerator", "cpu"]
     words += ["--trainer.enable_progress_bar", "false", "--data.cache", str(options.cache)]
     words += ["--data.limit", str(options.limit)] if options.limit else []
     return words + (["--data.batch_tokens", str(options.tokens)] if options.tokens else [])
