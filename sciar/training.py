@@ -128,7 +128,7 @@ class ExportModel(L.Callback):
             "recipe": name,
             "data": self.data,
             **_counts(trainer),
-**getattr(trainer.datamodule, "facts", {}),  # type: ignore[attr-defined]
+            **getattr(trainer.datamodule, "facts", {}),  # type: ignore[attr-defined]
             **_format(trainer),
             **_objective(pl_module),
             "steps": trainer.global_step,

@@ -139,13 +139,19 @@ def _here(
     from sciar.datasets.observations import read_observations
     from sciar.datasets.writers import check_format
     from sciar.jobs.inversion import frame_name
+    from sciar.tokenization.programs.structures import makes
 
     loaded = api.load(model, device_of(device))
     kind = frame_name(loaded.tokenizer, loaded.name)
     suffix = Path(out.lower().removesuffix(".gz")).suffix
     if out and suffix not in TEXT:
-        names = getattr(loaded.tokenizer, "language").calls  # noqa: B009
-        check_format(out, ("molecules",) if "col" in names else ("crystals",))
+        language: Any = getattr(loaded.tokenizer, "language", None)
+        described = makes(language)
+        if not described:
+            raise UsageError(
+                f"{out}: programs of {language.name} describe no structures; give .json or .txt"
+            )
+        check_format(out, (described,))
     seen: dict[str, Any] = {}
     found = loaded.invert(_seen(read_observations(input, kind), loaded, fit, seen), **options)
     done: list[Inversion] = []

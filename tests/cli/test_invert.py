@@ -109,6 +109,8 @@ def test_micrographs_become_points_and_patterns_crystals(tmp_path: Path) -> None
     model = str(api_model(tokenizer("crystal", PATTERN), pxrd).save(tmp_path / "pxrd"))
     lines = ["two_theta,intensity", *(f"{t},{1 + 9 * (t == 40)}" for t in range(10, 90))]
     (tmp_path / "a.csv").write_text("\n".join(lines), encoding="utf-8")
+    words = ["invert", str(tmp_path / "a.csv"), "--model", model, "--out", str(tmp_path / "x.sdf")]
+    assert main(words) == 2
     out = tmp_path / "cells.cif"
     code = main(["invert", str(tmp_path / "a.csv"), "--model", model, "--out", str(out)])
     if code == 0:
@@ -123,7 +125,7 @@ def test_micrographs_become_points_and_patterns_crystals(tmp_path: Path) -> None
         (["--samples", "2"], "told apart by verify"),
         (["--level", "1.5"], "between 0 and 1"),
         (["--resume", "--out", "x.json"], "give --out a folder"),
-        (["--out", "x.sdf"], "crystals go to"),
+        (["--out", "x.cif"], "programs of dots describe no structures"),
         (["--out", "job", "--report", "x.html"], "writes no report"),
     ],
 )

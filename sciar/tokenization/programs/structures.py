@@ -11,6 +11,7 @@ from sciar.errors import RecordError
 from sciar.records import Call, Crystal, Molecule, Program
 from sciar.tokenization.cell import reduce_cell
 from sciar.tokenization.elements import NUMBER, SYMBOLS
+from sciar.tokenization.programs.language import Language
 
 PARAMETERS = ("a", "b", "c", "alpha", "beta", "gamma")
 
@@ -87,6 +88,16 @@ def columns_to_points(program: Program) -> Molecule:
     return Molecule(
         tuple(SYMBOLS[z - 1] for z in numbers), np.pad(places, ((0, 0), (0, 1))), None, None
     )
+
+
+def makes(language: Language) -> str:
+    """Kind of structures that programs of a language describe, in :data:`sciar.records.KINDS`;
+    empty: none."""
+    arguments = {name: set(call.arguments) for name, call in language.calls.items()}
+    if {"Z", "xy"} <= arguments.get("col", set()):
+        return "molecules"
+    atoms = {"Z", "pos"} <= arguments.get("add", set())
+    return "crystals" if atoms and set(PARAMETERS) <= arguments.get("cell", set()) else ""
 
 
 def structure_of(program: Program) -> Crystal | Molecule:
