@@ -70,12 +70,16 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--ways", nargs="+", default=list(WAYS), choices=list(WAYS))
     parser.add_argument("--count", type=int, default=300, help="pictures of each split")
+    parser.add_argument("--table", action="store_true", help="print what is there, train nothing")
     options = parser.parse_args()
     torch.set_num_threads(1)
     path = Path(options.out)
     rows: list[dict[str, Any]] = []
     if path.exists():
         rows = json.loads(path.read_text(encoding="utf-8"))["rows"]
+    if options.table:
+        print(table(rows))
+        return
     done = {(r["way"], r["seed"], r["steps"]) for r in rows}
     folder = Path(options.work)
     eye = json.loads((folder / "eye.json").read_text()) if (folder / "eye.json").exists() else {}
@@ -221,6 +225,24 @@ def measure(model: Model, split: str, count: int) -> dict[str, Any]:
         if None not in ends:
             row[f"coverage_{level:g}"] = coverage(np.array(ends), truth.ravel())
     return row
+
+
+def table(rows: list[dict[str, Any]]) -> str:
+    """Markdown: a line for each run and split, with counts and the interval of the mean."""
+    lines = [
+        "| numbers | seed | pictures | mean error [95 %] | median | 95th percentile | < 0.02 |"
+    ]
+    lines.append("|" + " --- |" * 7)
+    for split in SPLITS:
+        for row in sorted(rows, key=lambda r: (r["way"], r["seed"])):
+            own = row[split]
+            low, high = own["interval_of_mean"]
+            lines.append(
+                f"| {row['way']} | {row['seed']} | {split}, {own['count']} | {own['mean']:.4f} "
+                f"[{low:.4f}, {high:.4f}] | {own['median']:.4f} | {own['p95']:.4f} | "
+                f"{own['within_0.02']} / {own['count']} |"
+            )
+    return "\n".join(lines)
 
 
 def _place(program: Program | None) -> list[float]:
