@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 import yaml
 from PIL import Image
 
@@ -65,7 +66,10 @@ def test_an_encoder_is_frozen_in_another_run(tmp_path: Path) -> None:
     second = fitted(str(own), tmp_path / "second", "--model.seed=5")
     states: list[dict[str, Any]] = [sciar.load(m).network.state_dict() for m in (first, second)]
     names = [n for n in states[0] if ".encoder." in n]
-    assert names and all((states[0][n] == states[1][n]).all() for n in names)
+    assert names
+    for name in names:
+        # averages of equal weights are equal up to rounding
+        torch.testing.assert_close(states[0][name], states[1][name], atol=1e-6, rtol=1e-5)
     other = [n for n in states[0] if "words" in n]
     assert any((states[0][n] != states[1][n]).any() for n in other)
     options = sciar.load(second).network.config.inputs["<image>"].options
