@@ -16,10 +16,10 @@ from typing import Any
 
 import numpy as np
 
-from sciar.errors import RecordError, UsageError
+from sciar.errors import UsageError
 from sciar.records import Record, Structure, symbols_of
 from sciar.tokenization.base import LayoutTokenizer
-from sciar.tokenization.composition import parse_composition
+from sciar.tokenization.composition import exact_composition
 from sciar.tokenization.cursor import Request, WordGrammar
 from sciar.tokenization.formula import Formula, FormulaGrammar, count_names, formula_of
 from sciar.tokenization.layout import Layout, Segment, Slots, SlotSpec, Words
@@ -248,22 +248,10 @@ class OctreeTokenizer(LayoutTokenizer):
 
     def request(self, constraints: Mapping[str, Any], id: str = "") -> Request:
         """``composition`` (exact), or for de novo models ``elements``, ``max_atoms``, ``atoms``."""
-        wanted = self.known(constraints)
-        composition = wanted.pop("composition", None)
-        if composition is None:
-            if self.task == "csp":
-                raise UsageError("this model predicts structures of given compositions: give one")
+        counts, wanted = exact_composition(self.known(constraints), self.task, self.max_atoms)
+        if counts is None:
             FormulaGrammar(self.vocabulary, self.formula, **wanted)
             return Request({}, wanted, id)
-        if wanted:
-            raise UsageError(f"a composition is exact; drop {', '.join(sorted(wanted))}")
-        counts = parse_composition(composition)
-        total = sum(counts.values())
-        if total > self.max_atoms:
-            raise RecordError(
-                f"{total} atoms; this model was built for at most {self.max_atoms}",
-                field="composition",
-            )
         return Request({"composition": self.formula.words(counts)}, {}, id)
 
     def conditions_of(self, record: Record) -> dict[str, Any]:
