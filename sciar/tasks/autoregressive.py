@@ -16,10 +16,9 @@ from torch.distributed.tensor import DTensor
 
 from sciar.errors import ModelError, UsageError
 from sciar.folder import load_folder
-from sciar.growth import copy_weights, grows, train_only_new
+from sciar.inheritance import inherit, train_only_new
 from sciar.model import AutoregressiveModel, ModelConfig
 from sciar.objectives.next_token import NextTokenObjective
-from sciar.tasks.inheritance import inherit
 from sciar.tasks.schedule import warmup_cosine
 from sciar.tokenization.base import LayoutTokenizer
 from sciar.tokenization.packing import Pack
@@ -52,9 +51,10 @@ class AutoregressiveTask(L.LightningModule):
         seed: of initial weights and training noise.
         init_from: model folder to start from (fine-tuning); its sizes must be the same. Symbols
             and slots are matched by name; where only symbols are new, they begin like the old ones
-            of their family (:mod:`sciar.growth`); statistics may differ.
-        new_only: train only what new symbols have brought (:func:`sciar.growth.train_only_new`);
-            the old vocabulary must be the beginning of the new one.
+            of their family (:mod:`sciar.inheritance`); statistics may differ.
+        new_only: train only what new symbols have brought
+            (:func:`sciar.inheritance.train_only_new`); the old vocabulary must be the beginning of
+            the new one.
     """
 
     def __init__(
@@ -92,10 +92,7 @@ class AutoregressiveTask(L.LightningModule):
             raise UsageError("new_only trains what is new beside a model: name it with init_from")
         if init_from:
             source = load_folder(Path(init_from))
-            if new_only or grows(source.model.vocabulary, self.model.vocabulary):
-                copy_weights(source, self.model)
-            else:
-                inherit(source, self.model)
+            inherit(source, self.model)
             if new_only:
                 # Decay would move old rows that have no gradient.
                 self.weight_decay = 0.0
