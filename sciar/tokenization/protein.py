@@ -32,6 +32,7 @@ from sciar.tokenization.esm_alphabet import TOKENS as LETTERS
 from sciar.tokenization.esm_alphabet import encoder_ids, residue_rows
 from sciar.tokenization.layout import Layout, Segment, Slots, SlotSpec, Words
 from sciar.tokenization.protein_cursor import AnswerCursor
+from sciar.tokenization.protein_question import ProteinQuestion
 from sciar.tokenization.sequence import TokenSequence
 from sciar.tokenization.vocabulary import SlotKind, Vocabulary
 
@@ -298,6 +299,19 @@ class ProteinTokenizer(LayoutTokenizer):
     def cursor(self, request: Request) -> Any:
         """The walk along the answer's grammar."""
         return AnswerCursor(self, request)
+
+    def question(self, request: Request) -> ProteinQuestion:
+        """What is asked in a request."""
+        return ProteinQuestion(self, request)
+
+    def solved(self, example: Annotation) -> tuple[Request, TokenSequence]:
+        """The question of a known answer, and the whole sequence, whatever part has loss.
+
+        Raises:
+            RecordError: the answer cannot be expressed.
+        """
+        request = self.request({"protein": example.protein, "task": example.task})
+        return request, self.encode(replace(example, mask=""))
 
     def fit_statistics(self, structures: Iterable[Any]) -> None:
         """Nothing to measure: residues are only read, and tasks standardise their own numbers."""
