@@ -56,17 +56,18 @@ class RowStore:
         values: list[np.ndarray] = []
         references: list[tuple[int, ...]] = []
         relations: list[tuple[int, ...]] = []
+        bases: list[int] = []
         locations: dict[str, list[tuple[float, ...]]] = {name: [] for name in _LOCATIONS}
         for row, cursor, start in zip(rows, cursors, since, strict=True):
             writer, base = cursor.writer, row * self.length
             at += range(base + start, base + len(writer.ids))
             for name in _COLUMNS:
                 columns[name] += getattr(writer, name)[start:]
-            values += _tail(writer.values, start)
+            values += _tail(writer.values, len(writer.ids) - start)
             if self.references.shape[1]:
-                for refs in writer.references[start:]:
-                    references.append(tuple(r + base if r >= 0 else -1 for r in refs))
+                references += writer.references[start:]
                 relations += writer.relations[start:]
+                bases += [base] * (len(writer.ids) - start)
             if self.positions.shape[1]:
                 for name in _LOCATIONS:
                     locations[name] += getattr(writer, name)[start:]
@@ -77,7 +78,9 @@ class RowStore:
             getattr(self, name)[where] = torch.tensor(columns[name], device=self.device)
         self.values[where] = torch.from_numpy(np.concatenate(values)).to(self.device)
         if references:
-            self.references[where] = torch.tensor(references, device=self.device)
+            inside, base_of = np.array(references), np.array(bases)[:, None]
+            flat = np.where(inside >= 0, inside + base_of, -1)
+            self.references[where] = torch.from_numpy(flat).to(self.device)
             self.relations[where] = torch.tensor(relations, device=self.device)
         for name, rows_of in locations.items():
             if rows_of:
@@ -124,14 +127,12 @@ class RowStore:
         self.references[new] = torch.where(references >= 0, references + shift, -1)
 
 
-def _tail(blocks: list[np.ndarray], start: int) -> list[np.ndarray]:
-    """The rows from ``start`` on of a list of (n, W) blocks, walking back from the end."""
-    total = sum(len(b) for b in blocks)
+def _tail(blocks: list[np.ndarray], rows: int) -> list[np.ndarray]:
+    """The last rows of a list of (n, W) blocks, walking back from the end."""
     out: list[np.ndarray] = []
     for block in reversed(blocks):
-        if total <= start:
+        if rows <= 0:
             break
-        first = total - len(block)
-        out.append(block[max(0, start - first) :])
-        total = first
+        out.append(block[max(0, len(block) - rows) :])
+        rows -= len(block)
     return out[::-1]

@@ -158,13 +158,19 @@ class Cursor:
         self._start = 0
         self._specs: tuple[SlotSpec, ...] | None = None
         self._filled = 0
+        self._expected: Expectation | None = None
         self._settle()
 
     def __len__(self) -> int:
         return len(self.writer.ids)
 
     def expect(self) -> Expectation:
-        """What to sample next."""
+        """What to sample next; found once, until something is pushed."""
+        if self._expected is None:
+            self._expected = self._expectation()
+        return self._expected
+
+    def _expectation(self) -> Expectation:
         if self.failure or self.segment >= len(self.layout.segments):
             return End(self.failure)
         segment = self.layout.segments[self.segment]
@@ -301,6 +307,7 @@ class Cursor:
 
     def _settle(self) -> None:
         """Append everything that needs no sampling, up to the next open question."""
+        self._expected = None
         while not self._done:
             if self.segment == self.layout.context_segments and not self.context:
                 self.context = len(self.writer.ids) if self.layout.bidirectional else 0

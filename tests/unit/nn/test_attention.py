@@ -63,7 +63,8 @@ def test_equal_lengths_need_no_gather() -> None:
     lengths, contexts = torch.tensor([4, 4, 4]), torch.tensor([2, 0, 4])
     q, k, v = qkv(12, 4, 4)
     memory = PackedMemory.build(lengths, contexts)
-    assert memory.flat_T is None
+    (block,) = memory.blocks
+    assert block.rows is None and block.flat is None
     expected = by_hand(q, k, v, lengths, contexts)
     torch.testing.assert_close(memory.attend(q, k, v).double(), expected, atol=1e-5, rtol=1e-5)
 
