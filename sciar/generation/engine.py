@@ -255,10 +255,9 @@ class Engine:
         if config.questions and not self.tokenizer.layout.axes:
             # A word without a place is asked about before it is written down.
             store.blank([(first + i, len(row.cursor)) for i, row in enumerate(rows)])
-        for i, (row, group) in enumerate(zip(rows, groups, strict=True)):
-            if len(group) > 1:
-                labels = self.model.vocabulary.ids(spec.label for spec in group)
-                store.announce(first + i, row.fed, group, labels.tolist())
+        told = zip(rows, groups, strict=True)
+        coming = [(first + i, row.fed, group) for i, (row, group) in enumerate(told)]
+        store.announce([c for c in coming if len(c[2]) > 1], self.model.vocabulary.id)
         return entries
 
     def _states(self, hidden: Tensor, last: Tensor, rows: Sequence[_Row]) -> Tensor:

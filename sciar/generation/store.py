@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -91,12 +91,23 @@ class RowStore:
         at = torch.tensor([row * self.length + place for row, place in where], device=self.device)
         self.kinds[at] = 0
 
-    def announce(self, row: int, place: int, specs: Sequence[SlotSpec], labels: list[int]) -> None:
-        """Write down what is announced of words that are not yet known, from ``place`` on."""
-        at = slice(row * self.length + place, row * self.length + place + len(specs))
+    def announce(
+        self, coming: Sequence[tuple[int, int, Sequence[SlotSpec]]], label: Callable[[str], int]
+    ) -> None:
+        """Write down what is announced of words that are not yet known.
+
+        Args:
+            coming: rows, places from which on, and the words there.
+            label: id of a label.
+        """
+        if not coming:
+            return
+        where = [row * self.length + place + i for row, place, s in coming for i in range(len(s))]
+        specs = [spec for _, _, some in coming for spec in some]
+        at = torch.tensor(where, device=self.device)
         self.kinds[at] = 0
         self.references[at] = -1
-        self.labels[at] = torch.tensor(labels, device=self.device)
+        self.labels[at] = torch.tensor([label(s.label) for s in specs], device=self.device)
         self.anchors[at] = torch.tensor([s.anchor for s in specs], device=self.device)
         self.places[at] = torch.tensor([s.place for s in specs], device=self.device)
 

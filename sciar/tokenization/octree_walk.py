@@ -13,7 +13,7 @@ hold.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -161,7 +161,9 @@ class OctreeWalk:
         first = self.coming()
         if not self.level and self.spare:
             return [first]
-        return [replace(first, place=place) for place in self._places[self._at :]] or [first]
+        label, anchor = first.label, first.anchor
+        places = self._places[self._at :]
+        return [SlotSpec(label=label, anchor=anchor, place=p) for p in places] or [first]
 
     def allowed(self) -> tuple[np.ndarray, bool]:
         """(V,) allowed words, and whether the octree is complete."""
