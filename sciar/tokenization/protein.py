@@ -29,7 +29,7 @@ from sciar.tokenization.answers.task import Task
 from sciar.tokenization.base import LayoutTokenizer
 from sciar.tokenization.cursor import Request
 from sciar.tokenization.esm_alphabet import TOKENS as LETTERS
-from sciar.tokenization.esm_alphabet import encoder_ids, residue_rows
+from sciar.tokenization.esm_alphabet import residue_ids
 from sciar.tokenization.layout import Layout, Segment, Slots, SlotSpec, Words
 from sciar.tokenization.protein_cursor import AnswerCursor
 from sciar.tokenization.protein_question import ProteinQuestion
@@ -184,7 +184,7 @@ class ProteinTokenizer(LayoutTokenizer):
         kinds = np.zeros(n + m + 1, dtype=np.int8)
         kinds[inside] = self.vocabulary.kind(RESIDUE)
         values = np.zeros((len(ids), self.vocabulary.width), dtype=np.float32)
-        values[inside, 0] = encoder_ids(protein)[residue_rows(protein)]
+        values[inside, 0] = np.concatenate([residue_ids(chain) for chain in protein.chains])
         place = np.zeros((len(ids), AXES), dtype=np.float32)
         number = np.concatenate([np.arange(len(chain)) for chain in protein.chains])
         place[inside, 0] = number + 1
