@@ -86,7 +86,10 @@ class ScoreAnswers(L.Callback):
 
 
 def figures(task: Any, records: dict[str, list[ProteinRecord]]) -> dict[str, float]:
-    """``TASK/FIGURE`` -> value, of a training task's model; without figures that do not exist.
+    """``TASK/FIGURE`` -> value, of a training task's model.
+
+    A figure that is not defined, such as the correlation of equal predictions, is 0, so that a
+    checkpoint can be chosen by it from the first validation on.
 
     Args:
         task: an :class:`~sciar.tasks.autoregressive.AutoregressiveTask` of answers.
@@ -97,13 +100,11 @@ def figures(task: Any, records: dict[str, list[ProteinRecord]]) -> dict[str, flo
     found = {}
     for name, some in records.items():
         whole = score(model, name, some, at_once=at_once)
-        for headline in _HEADLINES:
-            value = whole.get(headline)
-            if isinstance(value, dict):  # a rate with its counts
-                value = value["rate"]
-            if value is not None:
-                found[f"{name}/{headline}"] = float(value)
-                break
+        headline = next((h for h in _HEADLINES if h in whole), None)
+        if headline is not None:
+            value = whole[headline]
+            value = value["rate"] if isinstance(value, dict) else value  # a rate with its counts
+            found[f"{name}/{headline}"] = float(value or 0.0)
     return found
 
 
