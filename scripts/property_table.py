@@ -38,9 +38,10 @@ METHODS = ("pretrained", "scratch", "graph", "ridge")
 
 def words_of(recipe: str, options: argparse.Namespace) -> list[str]:
     """What every run of a recipe has in common."""
-    words = ["fit", "--config", recipe, "--trainer.accelerator", "cpu", "--trainer.logger", "false"]
+    words = ["fit", "--config", recipe, "--trainer.accelerator", "cpu"]
     words += ["--trainer.enable_progress_bar", "false", "--data.cache", str(options.cache)]
-    return words + (["--data.limit", str(options.limit)] if options.limit else [])
+    words += ["--data.limit", str(options.limit)] if options.limit else []
+    return words + (["--data.batch_tokens", str(options.tokens)] if options.tokens else [])
 
 
 def split(recipe: str, options: argparse.Namespace) -> tuple[Parts, list[str]]:
@@ -180,6 +181,7 @@ def main(arguments: Sequence[str] | None = None) -> list[dict[str, Any]]:
     parser.add_argument("--init", default="", help="model folder to fine-tune")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--steps", type=int, default=0, help="training steps; 0: the recipe's")
+    parser.add_argument("--tokens", type=int, default=0, help="tokens a batch; 0: the recipe's")
     parser.add_argument("--epochs", type=int, default=100, help="most epochs of the graph network")
     parser.add_argument("--views", type=int, default=0, help="encodings averaged at test time")
     parser.add_argument("--limit", type=int, default=0, help="molecules of each part, for trials")
