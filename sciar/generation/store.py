@@ -106,10 +106,20 @@ class RowStore:
         specs = [spec for _, _, some in coming for spec in some]
         at = torch.tensor(where, device=self.device)
         self.kinds[at] = 0
-        self.references[at] = -1
+        self.references[at] = self._announced(coming)
         self.labels[at] = torch.tensor([label(s.label) for s in specs], device=self.device)
         self.anchors[at] = torch.tensor([s.anchor for s in specs], device=self.device)
         self.places[at] = torch.tensor([s.place for s in specs], device=self.device)
+
+    def _announced(self, coming: Sequence[tuple[int, int, Sequence[SlotSpec]]]) -> Tensor:
+        """(N, R) references of announced words, whose own are positions in their rows."""
+        n = self.references.shape[1]
+        rows = [
+            ([row * self.length + r for r in spec.references] + [-1] * n)[:n]
+            for row, _, some in coming
+            for spec in some
+        ]
+        return torch.tensor(rows, dtype=torch.long, device=self.device).view(-1, n)
 
     def grown(self, length: int) -> RowStore:
         """The same content with longer rows."""

@@ -7,7 +7,7 @@ to sample next: a token among those allowed, or the payload of one slot.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -190,9 +190,17 @@ class Cursor:
         return Choice(mask)
 
     def group(self) -> list[SlotSpec]:
-        """What may be announced at once of the next words; at most one where nothing is known."""
+        """What may be announced at once of the next words; at most one where nothing is known.
+
+        Their references are positions in the sequence.
+        """
         if self._placed is not None and self._open_word:
-            return self._placed.group()
+            return [
+                replace(s, references=tuple(self._start + r for r in s.references))
+                if s.references
+                else s
+                for s in self._placed.group()
+            ]
         return [SlotSpec()]
 
     def push_token(self, token: int) -> None:
@@ -353,7 +361,7 @@ class Cursor:
                 return False
         if self.layout.axes:
             spec = self._placed.coming() if self._placed is not None else SlotSpec()
-            self.writer.word(spec, segment.weight)
+            self.writer.word(spec, segment.weight, self._start)
             self._open_word = True
         return True
 
