@@ -107,6 +107,7 @@ class RowStore:
         at = torch.tensor(where, device=self.device)
         self.kinds[at] = 0
         self.references[at] = self._announced(coming)
+        self.relations[at] = 0
         self.labels[at] = torch.tensor([label(s.label) for s in specs], device=self.device)
         self.anchors[at] = torch.tensor([s.anchor for s in specs], device=self.device)
         self.places[at] = torch.tensor([s.place for s in specs], device=self.device)

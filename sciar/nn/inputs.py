@@ -53,7 +53,7 @@ class Surroundings:
         kind: (M,) slot kind, 0 if it is no slot.
         origin: (M, 3) and axes: (M, 3, 3) of the local frame.
         points: (M, R, 3) references in that frame.  valid: (M, R) bool.
-        relation: (M, R) codes.  of: (M, R) label of each reference, or the word that it is; -1 none.
+        relation: (M, R) codes.  of: (M, R) label or word of each reference, -1 none.
         place: (M, D) where it will be; where nothing is announced, the position looked from.
     """
 
