@@ -335,10 +335,17 @@ class Writer:
 
     def word(self, spec: SlotSpec, weight: float) -> None:
         """Append a word that is still to be drawn, with what is announced of it."""
-        self.tokens((self.vocabulary.names[0],), (spec.anchor,), weight)
-        self.labels[-1] = self.vocabulary.id(spec.label) if spec.label else -1
-        if spec.place:
-            self.places[-1] = spec.place
+        self.ids.append(0)
+        self.kinds.append(0)
+        self.weights.append(weight)
+        self.labels.append(self.vocabulary.id(spec.label) if spec.label else -1)
+        self.anchors.append(spec.anchor)
+        self.values.append(np.zeros((1, self.width), dtype=np.float32))
+        self.references.append((-1,) * self.n_references)
+        self.relations.append((0,) * self.n_references)
+        origin = (0.0,) * self.axes
+        self.positions.append(origin)
+        self.places.append(spec.place or origin)
 
     def withdraw(self) -> None:
         """Drop the word that was written last."""

@@ -115,6 +115,7 @@ class OctreeWalk:
     Attributes:
         level: level of the node that comes, 0 in the cells.
         cells: one a point so far, the cell that it is in.
+        spare: points beyond one for each node of this level still to come, and each child so far.
     """
 
     def __init__(
@@ -135,14 +136,10 @@ class OctreeWalk:
     def _begin(self, level: int, nodes: list[Cell]) -> None:
         self.level, self._nodes, self._at = level, nodes, 0
         self._below: list[Cell] = []
+        self.spare = self.points - len(self.cells) - len(nodes)
         places = self.box.places(np.array(nodes, dtype=np.int64), 1 << level)
         self._places: list[Point] = list(map(tuple, places.tolist()))
         self._label = level_name(level)
-
-    @property
-    def spare(self) -> int:
-        """Points beyond one for each node of this level still to come, and each child so far."""
-        return self.points - len(self.cells) - len(self._below) - (len(self._nodes) - self._at)
 
     def coming(self) -> SlotSpec:
         """What is known of the coming word: its level, its place, and how much may still come.
@@ -188,10 +185,13 @@ class OctreeWalk:
             children = _CHILDREN[self.alphabet.mask_of[token]]
             self._below += [(2 * x + a, 2 * y + b, 2 * z + c) for a, b, c in children]
             self._at += 1
+            self.spare += 1 - len(children)
             if self._at == len(self._nodes):
                 self._begin(self.level - 1, self._below)
             return
-        if token not in self.alphabet.further:
+        if token in self.alphabet.further:
+            self.spare -= 1
+        else:
             self._at += 1
         self.position = self._places[self._at - 1]
         self.cells.append(self._nodes[self._at - 1])
