@@ -81,10 +81,12 @@ class RowStore:
             inside, base_of = np.array(references), np.array(bases)[:, None]
             flat = np.where(inside >= 0, inside + base_of, -1)
             self.references[where] = torch.from_numpy(flat).to(self.device)
-            self.relations[where] = torch.tensor(relations, device=self.device)
+            codes = np.array(relations, dtype=np.int64)
+            self.relations[where] = torch.from_numpy(codes).to(self.device)
         for name, rows_of in locations.items():
             if rows_of:
-                getattr(self, name)[where] = torch.tensor(rows_of, device=self.device)
+                points = np.array(rows_of, dtype=np.float32)
+                getattr(self, name)[where] = torch.from_numpy(points).to(self.device)
 
     def blank(self, where: Sequence[tuple[int, int]]) -> None:
         """Make some positions, given as row and place in it, plain tokens."""

@@ -226,13 +226,17 @@ class ReadMemory:
 
     def attend(self, q_RND: Tensor, k_TKD: Tensor, v_TKD: Tensor) -> Tensor:
         """(R, N, D) of the R queries."""
-        parts = zip(q_RND.split(self.queries), k_TKD.split(self.lengths),
-                    v_TKD.split(self.lengths), strict=True)  # fmt: skip
-        made = [
-            attend(*(x.transpose(0, 1)[None] for x in part), None, False)[0].transpose(0, 1)
-            for part in parts
-            if len(part[0])
-        ]
+        parts = zip(
+            q_RND.split(self.queries),
+            k_TKD.split(self.lengths),
+            v_TKD.split(self.lengths),
+            strict=True,
+        )
+        made = []
+        for part in parts:
+            if len(part[0]):
+                q, k, v = (x.transpose(0, 1)[None] for x in part)
+                made.append(attend(q, k, v, None, causal=False)[0].transpose(0, 1))
         return torch.cat(made) if made else torch.empty_like(q_RND)
 
 

@@ -147,6 +147,11 @@ class Cursor:
         self.vocabulary, self.layout = planner.vocabulary, planner.layout
         self.writer = Writer(self.vocabulary, self.layout.references, self.layout.axes)
         self.fields: dict[str, Words | Slots] = dict(request.fields)
+        self._terminators = [
+            self.vocabulary.id(after.tokens[0]) if after.constant else None
+            for after in self.layout.segments[1:]
+        ]
+        self._terminators.append(None)
         self.segment = 0
         self.failure = ""
         self.context = 0
@@ -242,23 +247,19 @@ class Cursor:
     @property
     def known(self) -> int:
         """Number of leading positions whose content is known."""
-        return len(self.writer.ids) - ((self._open_slot or self._open_word) and not self._done)
+        length, segments = len(self.writer.ids), self.layout.segments
+        if self.failure or self.segment >= len(segments):
+            return length
+        open_slot = self._open_number or segments[self.segment].kind == "slot"
+        return length - (open_slot or self._open_word)
 
     @property
     def _done(self) -> bool:
         return bool(self.failure) or self.segment >= len(self.layout.segments)
 
-    @property
-    def _open_slot(self) -> bool:
-        if self._done:
-            return False
-        return self._open_number or self.layout.segments[self.segment].kind == "slot"
-
     def _terminator(self) -> int | None:
-        segments = self.layout.segments
-        if self.segment + 1 < len(segments) and segments[self.segment + 1].constant:
-            return self.vocabulary.id(segments[self.segment + 1].tokens[0])
-        return None
+        """The first token of the constant that ends this segment, if one does."""
+        return self._terminators[self.segment]
 
     def _end_words(self) -> None:
         segment = self.layout.segments[self.segment]

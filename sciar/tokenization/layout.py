@@ -341,12 +341,17 @@ class Writer:
 
         Its segment began at ``start``.
         """
-        self.tokens((self.vocabulary.names[0],), (spec.anchor,), weight)
-        self.labels[-1] = self.vocabulary.id(spec.label) if spec.label else -1
-        if spec.place:
-            self.places[-1] = spec.place
-        if spec.references:
-            self.references[-1] = self._positions(spec.references, start)
+        self.ids.append(0)
+        self.kinds.append(0)
+        self.weights.append(weight)
+        self.labels.append(self.vocabulary.id(spec.label) if spec.label else -1)
+        self.anchors.append(spec.anchor)
+        self.values.append(np.zeros((1, self.width), dtype=np.float32))
+        self.references.append(self._positions(spec.references, start))
+        self.relations.append((0,) * self.n_references)
+        origin = (0.0,) * self.axes
+        self.positions.append(origin)
+        self.places.append(spec.place or origin)
 
     def _positions(self, references: tuple[int, ...], start: int) -> tuple[int, ...]:
         """References of a segment that began at ``start``, as positions, filled up with -1."""

@@ -134,6 +134,7 @@ class OctreeWalk:
     Attributes:
         level: level of the node that comes, 0 in the cells.
         cells: one a point so far, the cell that it is in.
+        spare: points beyond one for each node of this level still to come, and each child so far.
     """
 
     def __init__(
@@ -159,14 +160,10 @@ class OctreeWalk:
         self._above, self._first = above, len(self._words)
         self._below: list[Cell] = []
         self._under: list[int] = []
+        self.spare = self.points - len(self.cells) - len(nodes)
         places = self.box.places(np.array(nodes, dtype=np.int64), 1 << level)
         self._places: list[Point] = list(map(tuple, places.tolist()))
         self._label = level_name(level)
-
-    @property
-    def spare(self) -> int:
-        """Points beyond one for each node of this level still to come, and each child so far."""
-        return self.points - len(self.cells) - len(self._below) - (len(self._nodes) - self._at)
 
     def coming(self) -> SlotSpec:
         """What is known of the coming word: its level, its place, and how much may still come.
@@ -229,10 +226,13 @@ class OctreeWalk:
             self._under += [len(self._words)] * len(children)
             self._words.append(self.position)
             self._at += 1
+            self.spare += 1 - len(children)
             if self._at == len(self._nodes):
                 self._begin(self.level - 1, self._below, self._under)
             return
-        if token not in self.alphabet.further:
+        if token in self.alphabet.further:
+            self.spare -= 1
+        else:
             self._at += 1
         self.position = self._places[self._at - 1]
         self._words.append(self.position)
