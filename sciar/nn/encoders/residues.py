@@ -52,6 +52,8 @@ class ResidueEncoder(nn.Module):
         window: longest chain that the encoder reads at once. A longer one is read in windows that
             overlap by half, and each residue takes its vector from where it stands most centrally.
         local: kernels of convolutions along each chain, after the encoder and over its windows.
+        sites: for variants of one protein: in so many first residues, a letter has a vector of its
+            own at each number, so that what a mutation adds need not be found out. 0: nowhere.
         cache: folder for the vectors of what is not trained (``frozen`` and ``last``), so that a
             protein is read once; sequences with hidden residues are not kept. Not stored with the
             model.
@@ -79,6 +81,7 @@ class ResidueEncoder(nn.Module):
         dropout: float = 0.05,
         window: int = 1022,
         local: Sequence[int] = (),
+        sites: int = 0,
         cache: str = "",
     ) -> None:
         super().__init__()
@@ -102,6 +105,12 @@ class ResidueEncoder(nn.Module):
         nn.init.normal_(self.project.weight, std=0.04 * self.encoder.config.width**-0.5)
         nn.init.zeros_(self.project.bias)
         self.local = LocalLayers(hidden, local) if local else None
+        self.sites = sites
+        if sites < 0:
+            raise UsageError(f"slot {slot.name}: sites must not be negative, got {sites}")
+        if sites:
+            self.site = nn.Embedding(sites * self.encoder.config.vocabulary, hidden)
+            nn.init.normal_(self.site.weight, std=0.02)
         self.adapters = {"rank": rank, "alpha": alpha, "dropout": dropout}
         if cache and train not in ("frozen", "last"):
             raise UsageError(
@@ -125,7 +134,8 @@ class ResidueEncoder(nn.Module):
         }
         how = {"train": self.mode, "blocks": self.blocks, **self.adapters}
         local = {"local": list(self.local.kernels)} if self.local is not None else {}
-        return {**sizes, **how, "window": self.window, **local}
+        sites = {"sites": self.sites} if self.sites else {}
+        return {**sizes, **how, "window": self.window, **local, **sites}
 
     def at(self, inputs: Inputs, where: Tensor) -> Tensor:
         """(N, hidden) of the residue slots ``where`` among the inputs."""
@@ -136,6 +146,10 @@ class ResidueEncoder(nn.Module):
         starts = torch.tensor([0, *(len(p) for p in pieces)], device=ids.device).cumsum(0)
         rows = torch.cat([starts[piece] + row for piece, row in sources])
         made = self.project(vectors[rows]) + self.letter(ids)
+        if self.sites:
+            number = inputs.anchor[where]
+            at = number.clamp_max(self.sites - 1) * self.encoder.config.vocabulary + ids
+            made = made + self.site(at) * (number < self.sites)[:, None]
         if self.local is None:
             return made
         lengths = [b - a for chains in _proteins(where.cpu(), labels.cpu()) for a, b in chains]

@@ -180,3 +180,16 @@ def test_an_encoder_may_be_an_embedding_alone() -> None:
     torch.manual_seed(0)
     made = ResidueEncoder(SLOT, 12, layers=0, width=16, heads=2, train="all", local=(3,))
     assert read(made, packed(protein(9))).shape == (9, 12)
+
+
+def test_sites_tell_a_letter_apart_by_its_number() -> None:
+    made, plain = module(sites=3), module()
+    plain.load_state_dict(made.state_dict(), strict=False)
+    letters = torch.from_numpy(encoder_ids(Protein("GGAG"))[1:-1])
+    added = read(made, packed(Protein("GGAG"))) - read(plain, packed(Protein("GGAG")))
+    number = torch.arange(3)
+    expected = made.site.weight[number * made.encoder.config.vocabulary + letters[:3]]
+    torch.testing.assert_close(added, torch.cat([expected, torch.zeros(1, 12)]))
+    assert made.options()["sites"] == 3 and "sites" not in plain.options()
+    with pytest.raises(UsageError, match="negative"):
+        module(sites=-1)
