@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 def demo(
     out: str = "demo", n: int = 24, seed: int = 0, zoo_only: bool = False, json: str = ""
 ) -> int:
-    """Generate crystals and molecules with every installed model, and ask about proteins; one page.
+    """Every installed model at work: structures made, proteins asked about; one page shows all.
 
-    Writes CIF, extended XYZ and SDF files, answers as JSON lines, and report.html. Without an installed model a tiny one
-    is trained first, on the sample that ships with the package.
+    Writes CIF, extended XYZ and SDF files, answers as JSON lines, and report.html. Without an
+    installed model a tiny one is trained first, on the sample that ships with the package.
 
     Args:
         out: folder to write.
@@ -41,8 +41,10 @@ def demo(
     folder = Path(out)
     found = [p for p in zoo.paths().values() if not zoo.describe(p).is_encoder]
     models = [api.load(path) for path in found]
-    intro = [f"{len(models)} models of the zoo, {n} structures each, seed {seed}; those that answer "
-             "questions are asked about a few proteins."]  # fmt: skip
+    intro = [
+        f"{len(models)} models of the zoo, {n} structures each, seed {seed}. Those that answer "
+        "questions are asked about a few proteins."
+    ]
     if not models and not zoo_only:
         print("no model is installed: training tiny ones on the shipped sample (a minute)")
         models = tiny_models()
