@@ -68,9 +68,8 @@ def demo(
     page = write_page(folder / "report.html", "SciAR demo", sections, provenance=facts)
     if json:
         write_json(json, numbers)
-    print(
-        f"{kept} of {asked} structures and answers in {facts['seconds']} s, written to {folder.resolve()}"
-    )
+    what = f"{kept} of {asked} structures and answers in {facts['seconds']} s"
+    print(f"{what}, written to {folder.resolve()}")
     print(f"open {page.resolve()} in a browser")
     return exits.of(kept, asked)
 
