@@ -34,7 +34,8 @@ from sciar.tokenization.answers.tree import Tree
 if TYPE_CHECKING:
     from sciar.api.model import Model
 
-THRESHOLDS = tuple(np.round(np.arange(0.05, 1.0, 0.05), 2).tolist())
+THRESHOLDS = (0.005, 0.01, 0.02, 0.03, *np.round(np.arange(0.05, 1.0, 0.05), 2).tolist())
+"""Tried on validation data; the smallest are for members as rare as residues that bind a metal."""
 
 
 @dataclass(frozen=True)
@@ -202,7 +203,10 @@ def _per_residue(
     figures = residue_accuracy(truth, predicted, masks)
     for other in tasks:
         codec = other.codec
+        # By name, as ``bind_metal`` of ``bind``: other tasks may call their field the same.
         if not (isinstance(codec, Sites) and codec.positive and other.field == task.field):
+            continue
+        if not other.name.startswith(f"{task.name}_"):
             continue
         flags = [
             [np.array([letter in codec.positive for letter in (text or "-" * len(true))])
