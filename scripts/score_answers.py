@@ -34,7 +34,10 @@ from sciar.training import recipes
 def records_of(model: Any, recipe: Path, task: str, split: str) -> list[ProteinRecord]:
     """The labelled proteins of one task in a split of the recipe's data."""
     content = yaml.safe_load(recipe.read_text(encoding="utf-8"))
-    sources = [Source(**s) for s in content["data"]["sources"] if task in s["tasks"]]
+    # The model may know this task alone of those of the recipe.
+    sources = [
+        Source(**{**s, "tasks": [task]}) for s in content["data"]["sources"] if task in s["tasks"]
+    ]
     data = AnswerData(sources, model.tokenizer)
     return [record for source in sources for record in data.proteins(source, split)]
 
