@@ -37,8 +37,9 @@ class LocalLayers(nn.Module):
         self.convolutions = nn.ModuleList(
             nn.Conv1d(hidden, hidden, k, padding=k // 2) for k in kernels
         )
-        self.outs = nn.ModuleList(nn.Linear(hidden, hidden) for _ in kernels)
-        for out in self.outs:
+        outs = [nn.Linear(hidden, hidden) for _ in kernels]
+        self.outs = nn.ModuleList(outs)
+        for out in outs:
             # The stream begins as small as embeddings are (0.02); what is added, likewise.
             nn.init.normal_(out.weight, std=0.04 * hidden**-0.5)
             nn.init.zeros_(out.bias)
