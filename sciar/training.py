@@ -26,6 +26,7 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 from sciar.datasets.answer_data import AnswerData
 from sciar.datasets.datamodule import StructureData
 from sciar.datasets.files import write_json
+from sciar.datasets.program_data import ProgramData
 from sciar.datasets.residue_data import ResidueData
 from sciar.errors import UsageError
 from sciar.folder import ModelFolder, save_folder
@@ -127,6 +128,8 @@ class ExportModel(L.Callback):
             "recipe": name,
             "data": self.data,
             **_counts(trainer),
+            **getattr(trainer.datamodule, "facts", {}),  # type: ignore[attr-defined]
+            **_format(trainer),
             **_objective(pl_module),
             "steps": trainer.global_step,
             "parameters": sum(p.numel() for p in model.parameters()),
@@ -163,6 +166,12 @@ def _counts(trainer: L.Trainer) -> dict[str, Any]:
     """What the data module counted, if it counts."""
     counts = getattr(trainer.datamodule, "counts", None)  # type: ignore[attr-defined]
     return {"counts": counts} if counts else {}
+
+
+def _format(trainer: L.Trainer) -> dict[str, Any]:
+    """How the files of the training data were read, if their names did not tell."""
+    format = getattr(trainer.datamodule, "format", None)  # type: ignore[attr-defined]
+    return {"format": format} if format else {}
 
 
 def _hardware(trainer: L.Trainer) -> str:
@@ -206,6 +215,7 @@ def _background(data: ResidueData) -> list[float]:
 KINDS = {
     "structures": Kind(AutoregressiveTask, StructureData, {"model.tokenizer": _fitted_tokenizer}),
     "answers": Kind(AutoregressiveTask, AnswerData, {"model.tokenizer": _fitted_tokenizer}),
+    "programs": Kind(AutoregressiveTask, ProgramData, {"model.tokenizer": _fitted_tokenizer}),
     "masked-residues": Kind(MaskedResidueTask, ResidueData, {"model.background": _background}),
 }
 """Name that a recipe gives as ``task`` -> what is trained; ``structures`` needs no name."""
@@ -259,7 +269,7 @@ class TrainingCLI(LightningCLI):
         args: list[str],
         **options: Any,
     ) -> None:
-        self._links = next(k.links for k in KINDS.values() if k.task is task)
+        self._links = next(k.links for k in KINDS.values() if k.task is task and k.data is data)
         self._insists = any(a.partition("=")[0] == "--trainer.precision" for a in args)
         self._rows: list[dict[str, Any]] = []
         super().__init__(task, data, args=args, **options)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -88,7 +89,7 @@ def judge(
         value = task.decode(made.tokens, protein, made.payload, id)
     except RecordError as error:
         return failed(id, task.name, error)
-    chosen = [_log_q(step, temperature) for step in made.steps]
+    chosen = _log_qs(made.steps, temperature)
     logp = float(sum(chosen))
     confidence: float | None = float(np.exp(logp))
     if task.codec.parallel:
@@ -103,6 +104,21 @@ def tempered(log_p: np.ndarray, temperature: float) -> np.ndarray:
     """Log-probabilities at another temperature."""
     scaled = log_p.astype(np.float64) / temperature
     return scaled - np.logaddexp.reduce(scaled)
+
+
+def _log_qs(steps: Sequence[Step], temperature: float) -> list[float]:
+    """Log-probabilities of the decisions that were taken.
+
+    Those of one class a residue have all the same alternatives, and are taken together.
+    """
+    alike = len(steps) > 1 and all(s.ids is steps[0].ids and not len(s.decided) for s in steps)
+    if not alike:
+        return [_log_q(step, temperature) for step in steps]
+    scaled = np.stack([step.log_p for step in steps]).astype(np.float64) / temperature
+    place = {int(token): i for i, token in enumerate(steps[0].ids)}
+    at = [place[step.token] for step in steps]
+    chosen = scaled[np.arange(len(at)), at] - np.logaddexp.reduce(scaled, axis=1)
+    return [float(x) for x in chosen]
 
 
 def _log_q(step: Step, temperature: float) -> float:
@@ -127,7 +143,7 @@ def _tempered_odds(chances: np.ndarray, temperature: float) -> np.ndarray:
 def _scores(task: Task, made: Answered, vocabulary: Vocabulary, temperature: float) -> Any:
     codec, steps = task.codec, made.steps
     if codec.parallel:
-        return [float(np.exp(_log_q(step, temperature))) for step in steps]
+        return [float(np.exp(x)) for x in _log_qs(steps, temperature)]
     if isinstance(codec, Digits):
         mean, std = digits_moments(codec, made, vocabulary, temperature)
         return {"mean": mean, "std": std}

@@ -5,7 +5,7 @@
 cache folder that ``sciar data fetch`` fills. The samples ship with the package. A data folder holds
 ``crystals/NAME/SPLIT.EXT`` and ``molecules/NAME/SPLIT.EXT``. Sets of proteins are single files
 ``proteins/NAME/FILE.EXT`` whose records name their splits themselves
-(:mod:`sciar.datasets.protein_sets`).
+(:mod:`sciar.datasets.protein_sets`), or folders of structure files, ``proteins/NAME/SPLIT/``.
 """
 
 from __future__ import annotations
@@ -115,11 +115,14 @@ _SETS = (
     _proteins("dms_pab1", "enrichment of Pab1 variants", "published data; MIT"),
     _proteins("dms_ube4b", "enrichment of Ube4b variants", "published data; MIT"),
     _proteins("dms_blat", "resistance by TEM-1 variants", "published data; MIT"),
+    _proteins("protein_pockets", "your complexes: folders train, val, test of PDB or mmCIF files",
+              "as their source"),
     _proteins("backbones", "chains of the PDB with backbones", "PDB CC0"),
     _crystals("sample-crystals", "prototypes made by SciAR; ships with the package", "as SciAR"),
     _molecules("sample-molecules", "RDKit conformers made by SciAR; ships with the package",
                "as SciAR"),
     _proteins("sample-proteins", "invented by SciAR; ships with the package", "as SciAR"),
+    _proteins("sample-pockets", "complexes invented by SciAR; ships with the package", "as SciAR"),
     _molecules("sample-properties", "RDKit descriptors made by SciAR; ships with the package",
                "as SciAR"),
 )  # fmt: skip
@@ -218,6 +221,8 @@ def _splits(dataset: DataSet, folder: Path) -> dict[str, Path]:
     """Split name -> path; a QM9 raw folder is the split ``all``."""
     if dataset.name.startswith("sample-"):
         stem = dataset.name.replace("-", "_")
+        if (folder / stem).is_dir():
+            return {part: folder / stem / part for part in _PARTS}
         found = {part: folder / f"{stem}_{part}.jsonl" for part in (*_PARTS, "all")}
         whole = folder / f"{stem}.jsonl"
         parts = {part: path for part, path in found.items() if path.exists()}
@@ -226,6 +231,9 @@ def _splits(dataset: DataSet, folder: Path) -> dict[str, Path]:
         return {}
     splits = {"all": folder} if (folder / "gdb9.sdf").exists() else {}
     for path in sorted(folder.iterdir()):
+        if path.is_dir() and path.name in _PARTS:
+            splits[path.name] = path
+            continue
         ending = next((e for e in _ENDINGS if path.name.endswith(e)), None)
         if ending and not (path.name.startswith("gdb9") or path.name.startswith(".")):
             splits.setdefault(path.name.removesuffix(ending), path)

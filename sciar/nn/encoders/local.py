@@ -37,7 +37,12 @@ class LocalLayers(nn.Module):
         self.convolutions = nn.ModuleList(
             nn.Conv1d(hidden, hidden, k, padding=k // 2) for k in kernels
         )
-        self.outs = nn.ModuleList(_small(hidden) for _ in kernels)
+        outs = [nn.Linear(hidden, hidden) for _ in kernels]
+        self.outs = nn.ModuleList(outs)
+        for out in outs:
+            # The stream begins as small as embeddings are (0.02); what is added, likewise.
+            nn.init.normal_(out.weight, std=0.04 * hidden**-0.5)
+            nn.init.zeros_(out.bias)
 
     def forward(self, x_NH: Tensor, lengths: Tensor) -> Tensor:
         """(N, H) and the (S,) lengths of the chains -> (N, H)."""
@@ -52,11 +57,3 @@ class LocalLayers(nn.Module):
             seen = convolve(wide.T[None])[0].T[place]
             x_NH = x_NH + out(F.gelu(seen))
         return x_NH
-
-
-def _small(hidden: int) -> nn.Linear:
-    """A layer that adds little at first: the stream begins as small as embeddings are (0.02)."""
-    out = nn.Linear(hidden, hidden)
-    nn.init.normal_(out.weight, std=0.04 * hidden**-0.5)
-    nn.init.zeros_(out.bias)
-    return out
