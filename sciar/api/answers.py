@@ -125,14 +125,19 @@ def _log_q(step: Step, temperature: float) -> float:
     """Log-probability of the decision that was taken."""
     if len(step.decided):
         # Members are in or out by their own chances, whose threshold made the decision.
-        inside = np.clip(step.chances, 1e-12, 1 - 1e-12)
-        if temperature != 1.0:
-            odds = (np.log(inside) - np.log1p(-inside)) / temperature
-            inside = 1 / (1 + np.exp(-odds))
+        inside = _tempered_odds(step.chances, temperature)
         taken = step.decided == step.token
         return float(np.log(np.where(taken, inside, 1 - inside)).sum())
     at = int(np.flatnonzero(step.ids == step.token)[0])
     return float(tempered(step.log_p, temperature)[at])
+
+
+def _tempered_odds(chances: np.ndarray, temperature: float) -> np.ndarray:
+    """Chances of belonging at another temperature of their odds."""
+    inside = np.clip(chances, 1e-12, 1 - 1e-12)
+    if temperature == 1.0:
+        return inside
+    return 1 / (1 + np.exp(-(np.log(inside) - np.log1p(-inside)) / temperature))
 
 
 def _scores(task: Task, made: Answered, vocabulary: Vocabulary, temperature: float) -> Any:
@@ -145,7 +150,8 @@ def _scores(task: Task, made: Answered, vocabulary: Vocabulary, temperature: flo
     if any(len(step.decided) for step in steps):
         chances: dict[Any, float] = {}
         for step in steps:
-            for token, chance in zip(step.decided, step.chances, strict=True):
+            inside = _tempered_odds(step.chances, temperature)
+            for token, chance in zip(step.decided, inside, strict=True):
                 chances[_member(vocabulary.names[token])] = float(chance)
         return chances
     if len(steps) == 1 and len(made.tokens) == 1:

@@ -236,3 +236,27 @@ def test_killed_and_stopped_by_sigterm(model: str, tmp_path: Path) -> None:
     assert {p.name: p.read_bytes() for p in out.iterdir()} == {
         p.name: p.read_bytes() for p in calm.iterdir()
     }
+
+
+def test_the_command_of_the_readme_works_with_the_shipped_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As it stands there, on a file with one bad record."""
+    readme = Path(__file__).resolve().parents[2] / "README.md"
+    text = readme.read_text(encoding="utf-8").replace("\\\n", " ")
+    line = next(x for x in text.splitlines() if x.startswith("sciar annotate "))
+    words = shlex.split(line)[1:]
+    monkeypatch.delenv("SCIAR_ZOO", raising=False)
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / words[1]
+    write(path, b">a\nMKTAYIAKQRQISFVKSHFSRQ\n>b\nMK1\n>c\nMSTNPKPQRKTKRNTNRRPQDVKF\n")
+    tasks = words[words.index("--tasks") + 1].split(",")
+    out = tmp_path / words[words.index("--out") + 1]
+    for _ in range(2):  # the second time there is nothing left to do
+        assert main(words) == 3
+        rows = list(read_rows(out))
+        assert [(row.id, row.task) for row in rows] == [(id, t) for id in "abc" for t in tasks]
+        assert {row.id: row.status for row in rows} == {"a": "ok", "b": "failed", "c": "ok"}
+    structure = next(row for row in rows if (row.id, row.task) == ("a", "secondary_structure"))
+    assert len(structure.value) == 22 and set(structure.value) <= set("HEC")
+    assert 0 < structure.confidence <= 1
