@@ -27,6 +27,7 @@ from sciar.datasets.answer_data import AnswerData
 from sciar.datasets.datamodule import StructureData
 from sciar.datasets.files import write_json
 from sciar.datasets.residue_data import ResidueData
+from sciar.datasets.volume_data import VolumeData
 from sciar.errors import UsageError
 from sciar.folder import ModelFolder, save_folder
 from sciar.model import AutoregressiveModel
@@ -206,6 +207,7 @@ def _background(data: ResidueData) -> list[float]:
 KINDS = {
     "structures": Kind(AutoregressiveTask, StructureData, {"model.tokenizer": _fitted_tokenizer}),
     "answers": Kind(AutoregressiveTask, AnswerData, {"model.tokenizer": _fitted_tokenizer}),
+    "volumes": Kind(AutoregressiveTask, VolumeData, {"model.tokenizer": _fitted_tokenizer}),
     "masked-residues": Kind(MaskedResidueTask, ResidueData, {"model.background": _background}),
 }
 """Name that a recipe gives as ``task`` -> what is trained; ``structures`` needs no name."""

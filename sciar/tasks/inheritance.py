@@ -25,7 +25,7 @@ _BY_SYMBOL = {
 """Tables with a row a symbol, and how many rows stand before the first."""
 _BY_KIND = "embedding.next_kind.weight"
 _BY_ANCHOR = ("embedding.anchor.weight", "embedding.next_anchor.weight")
-_OPTIONAL = ("embedding.reference.", "embedding.question", "heads.")
+_OPTIONAL = ("embedding.reference.", "embedding.question", "heads.", "extras.")
 
 
 @dataclass(frozen=True)
