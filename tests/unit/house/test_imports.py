@@ -21,6 +21,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "records": set(),
     "tokenization": set(),
     "evaluation": set(),
+    "segmentation": set(),
     "datasets": {"tokenization"},
     "nn": {"tokenization"},
     "heads": {"tokenization", "nn"},
