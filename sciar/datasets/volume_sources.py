@@ -111,15 +111,28 @@ def open_source(
     raw = _array(path, [dataset] if dataset else ["raw", "volumes/raw", None], size)
     if not labelled:
         return Source(raw, Span.of(raw))
-    usual = ["labels", "volumes/labels/neuron_ids"]
-    labels = _array(path, [label_dataset] if label_dataset else [*usual], size)
+    labels = open_labels(name, split, size, label_dataset)
     if labels.shape != raw.shape:
         raise UsageError(
             f"{labels.source}: labels of shape {labels.shape} for an image of shape {raw.shape}"
         )
+    return Source(raw, Span.of(raw), labels)
+
+
+def open_labels(
+    name: str, split: str, voxel: Voxel | None = None, dataset: str | None = None
+) -> Volume:
+    """The labels of a volume; arguments as for :func:`open_source`.
+
+    Raises:
+        UsageError: there are none, or they are no integers.
+    """
+    path = source_path(name, split)
+    usual: list[str | None] = ["labels", "volumes/labels/neuron_ids", "segmentation"]
+    labels = _array(path, [dataset] if dataset else usual, voxel or _known_size(path))
     if labels.dtype.kind not in "iu":
         raise UsageError(f"{labels.source}: labels are {labels.dtype}, not integers")
-    return Source(raw, Span.of(raw), labels)
+    return labels
 
 
 def _known_size(path: Path) -> Voxel | None:
