@@ -47,7 +47,8 @@ def copy_weights(source: ModelFolder, target: AutoregressiveModel) -> None:
             "new tokenizer extend its vocabulary"
         )
     given, own = source.model.state_dict(), target.state_dict()
-    lost = [name for name in given if name not in own]
+    # Extras belong to an objective: another one has others, and its own begin fresh.
+    lost = [name for name in given if name not in own and not name.startswith("extras.")]
     if lost:
         raise ModelError(
             f"{source.name} has other sizes than the new model: it has {lost[0]}, which the new "
@@ -57,7 +58,7 @@ def copy_weights(source: ModelFolder, target: AutoregressiveModel) -> None:
              for i in range(len(old.slots), len(new.slots))}  # fmt: skip
     for name, value in own.items():
         if name not in given:
-            if not any(name.startswith(prefix) for prefix in added):
+            if not any(name.startswith(prefix) for prefix in (*added, "extras.")):
                 raise ModelError(f"{source.name} lacks {name}, which the new model has")
             continue
         rows = given[name]

@@ -11,6 +11,8 @@ from tiny_volumes import EXTRAS, volume_config, volume_data, volume_model, volum
 from tiny_volumes import volume_tokenizer as tokenizer_of
 
 from sciar.errors import UsageError
+from sciar.folder import ModelFolder
+from sciar.growth import copy_weights
 from sciar.model import AutoregressiveModel, InputConfig
 from sciar.nn.affinities import NEAREST, AffinityDecoder
 from sciar.objectives.affinities import (
@@ -136,3 +138,16 @@ def test_the_baseline_uses_no_states() -> None:
     for parameter in model.decoder.parameters():
         parameter.add_(1.0)
     torch.testing.assert_close(affinity_logits(model, batch), before, rtol=0, atol=0)
+
+
+def test_it_starts_from_a_pretrained_model_of_other_extras() -> None:
+    tokenizer = tokenizer_of()
+    old = volume_model(tokenizer, seed=1)
+    extras = {"affinities": InputConfig("sciar.nn.affinities.AffinityDecoder", {"patch": [4] * 3})}
+    new = volume_model(tokenizer, volume_config(extras=extras), seed=2)
+    own = new.extras["affinities"].up.weight.clone()
+    copy_weights(ModelFolder("old", old, tokenizer, {}, {}, ""), new)
+    for name, value in old.state_dict().items():
+        if not name.startswith("extras."):
+            torch.testing.assert_close(new.state_dict()[name], value, rtol=0, atol=0, msg=name)
+    torch.testing.assert_close(new.extras["affinities"].up.weight, own, rtol=0, atol=0)
