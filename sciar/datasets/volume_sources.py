@@ -21,6 +21,8 @@ Triple = tuple[int, int, int]
 PERCENTILES = (0.1, 99.9)
 _SAMPLED = 4_000_000
 """About so many voxels tell the range of a volume."""
+_SECTIONS = 16
+"""At least so many sections of it are looked at."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ class Span:
             UsageError: all voxels are equal, or hold no finite numbers.
         """
         sections, area = volume.shape[0], volume.shape[1] * volume.shape[2]
-        wanted = max(1, min(sections, _SAMPLED // max(1, area)))
+        wanted = min(sections, max(_SECTIONS, _SAMPLED // area))
         chosen = np.unique(np.linspace(0, sections - 1, wanted).round().astype(int))
         step = max(1, int((area * len(chosen) / _SAMPLED) ** 0.5))
         parts = [volume[z : z + 1, ::step, ::step].ravel() for z in map(int, chosen)]
