@@ -78,7 +78,7 @@ class VolumeAugmentation:
         if labels is not None:
             moved.append(_moved(labels, shifts, field, size, self.margin, order=0))
         if self.flips:
-            turned = [a for a in range(3) if rng.random() < 0.5]
+            turned = tuple(a for a in range(3) if rng.random() < 0.5)
             swap = bool(rng.random() < 0.5) and square
             moved = [np.flip(m, turned) for m in moved]
             moved = [m.transpose(0, 2, 1) if swap else m for m in moved]

@@ -57,10 +57,10 @@ class AffinityDecoder(nn.Module):
                 f"affinities: patches of {tuple(patch)} voxels do not fit slots of "
                 f"{vocabulary.slots[0].width} or a stride of {tuple(stride)}"
             )
-        self.offsets = tuple(_offset(o) for o in offsets)
+        self.offsets = tuple(_triple(o) for o in offsets)
         if self.offsets[:3] != NEAREST:
             raise UsageError(f"the first three offsets are {NEAREST}, in this order")
-        self.patch, self.stride, self.channels = tuple(patch), tuple(stride), channels
+        self.patch, self.stride, self.channels = _triple(patch), _triple(stride), channels
         self.coarse = tuple(p // s for p, s in zip(patch, stride, strict=True))
         wide = 2 * channels
         self.stem = nn.Sequential(nn.Conv3d(1, channels, 3, padding=1), *_norm(channels))
@@ -94,7 +94,7 @@ class AffinityDecoder(nn.Module):
         return split.permute(0, 4, 1, 5, 2, 6, 3, 7).reshape(like.shape)
 
 
-def _offset(numbers: Sequence[int]) -> tuple[int, int, int]:
+def _triple(numbers: Sequence[int]) -> tuple[int, int, int]:
     z, y, x = map(int, numbers)
     return z, y, x
 

@@ -60,7 +60,7 @@ class Watershed:
         inside = mean > self.boundary * LEVELS
         if not inside.any():
             # All boundary: one fragment, so that no voxel that was predicted is without.
-            return known.astype(np.int64)
+            return np.asarray(known, np.int64)
         # A border around the block is no boundary: objects go on there.
         distance = ndimage.distance_transform_edt(inside).astype(np.float32)
         if self.smooth:

@@ -67,7 +67,8 @@ class VolumeTokenizer(LayoutTokenizer):
         z, y, x = map(float, voxel)
         self.grid = PatchGrid(_triple(crop), _triple(patch), (z, y, x))
         self.layout, self.max_atoms = _LAYOUT, len(self.grid)
-        slot = SlotKind(PATCH, self.grid.width, **_same(*_ORDINARY, self.grid.width))
+        mean, std = ((number,) * self.grid.width for number in _ORDINARY)
+        slot = SlotKind(PATCH, self.grid.width, mean=mean, std=std)
         self.vocabulary = vocabulary or Vocabulary((BOS, MASK, PATCH), (slot,))
 
     def config(self) -> dict[str, Any]:
@@ -163,10 +164,6 @@ class VolumeTokenizer(LayoutTokenizer):
 def _triple(sizes: Iterable[int]) -> Triple:
     z, y, x = map(int, sizes)
     return z, y, x
-
-
-def _same(mean: float, std: float, width: int) -> dict[str, tuple[float, ...]]:
-    return {"mean": (mean,) * width, "std": (std,) * width}
 
 
 @lru_cache(maxsize=32)
