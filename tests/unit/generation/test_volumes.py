@@ -22,7 +22,8 @@ def test_a_roll_out_is_what_the_decoder_says(pattern: str) -> None:
     made = Model(ModelFolder("made", net, tokenizer, {}, {}, "")).generate(n=2, seed=3)
     crops: list[Any] = [sample.record for sample in made]
     assert len(crops) == 2 and crops[0].voxel == VOXEL
-    np.testing.assert_array_equal(crops[0].voxels, crops[1].voxels)  # nothing is drawn by chance
+    # Nothing is drawn by chance.
+    np.testing.assert_allclose(crops[0].voxels, crops[1].voxels, atol=1e-6)
     batch = volume_pack(tokenizer, 1)
     values = torch.zeros_like(batch.values)
     for k in range(1, 13):
