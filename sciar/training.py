@@ -128,6 +128,7 @@ class ExportModel(L.Callback):
             "recipe": name,
             "data": self.data,
             **_counts(trainer),
+            **_format(trainer),
             **_objective(pl_module),
             "steps": trainer.global_step,
             "parameters": sum(p.numel() for p in model.parameters()),
@@ -164,6 +165,12 @@ def _counts(trainer: L.Trainer) -> dict[str, Any]:
     """What the data module counted, if it counts."""
     counts = getattr(trainer.datamodule, "counts", None)  # type: ignore[attr-defined]
     return {"counts": counts} if counts else {}
+
+
+def _format(trainer: L.Trainer) -> dict[str, Any]:
+    """How the files of the training data were read, if their names did not tell."""
+    format = getattr(trainer.datamodule, "format", None)  # type: ignore[attr-defined]
+    return {"format": format} if format else {}
 
 
 def _hardware(trainer: L.Trainer) -> str:

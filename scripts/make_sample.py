@@ -229,6 +229,8 @@ def labelled(records: Sequence[Record]) -> Iterator[Record]:
             "logp": round(Crippen.MolLogP(mol), 4),
             "tpsa": round(rdMolDescriptors.CalcTPSA(mol), 2),
             "aromatic": int(any(atom.GetIsAromatic() for atom in mol.GetAtoms())),
+            "ring": int(rdMolDescriptors.CalcNumRings(mol) > 0),
+            "donor": int(rdMolDescriptors.CalcNumHBD(mol) > 0),
         }
         known = {k: v for j, (k, v) in enumerate(labels.items()) if (i + j) % 6}
         yield Record(record.id, molecule_from_smiles(smiles), known)

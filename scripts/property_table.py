@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import yaml
 from property_baselines import Parts, graph_network, labels, ridge
 
 import sciar
@@ -38,9 +39,10 @@ METHODS = ("pretrained", "scratch", "graph", "ridge")
 
 def words_of(recipe: str, options: argparse.Namespace) -> list[str]:
     """What every run of a recipe has in common."""
-    words = ["fit", "--config", recipe, "--trainer.accelerator", "cpu", "--trainer.logger", "false"]
+    words = ["fit", "--config", recipe, "--trainer.accelerator", "cpu"]
     words += ["--trainer.enable_progress_bar", "false", "--data.cache", str(options.cache)]
-    return words + (["--data.limit", str(options.limit)] if options.limit else [])
+    words += ["--data.limit", str(options.limit)] if options.limit else []
+    return words + (["--data.batch_tokens", str(options.tokens)] if options.tokens else [])
 
 
 def split(recipe: str, options: argparse.Namespace) -> tuple[Parts, list[str]]:
@@ -59,6 +61,17 @@ def split(recipe: str, options: argparse.Namespace) -> tuple[Parts, list[str]]:
     return parts, [target.column for target in data.tokenizer.asked]
 
 
+def shortened(recipe: str, steps: int, path: Path) -> Path:
+    """The recipe with an average of weights that does not remember how a short run began."""
+    content = yaml.safe_load(Path(with_recipes(["--config", recipe])[1]).read_text())
+    for callback in content["trainer"].get("callbacks", ()):
+        options = callback.get("init_args", {})
+        if "decay" in options:
+            options["decay"] = min(options["decay"], 1 - 20 / steps) if steps > 20 else 0.0
+    path.write_text(yaml.safe_dump(content))
+    return path
+
+
 def trained(
     recipe: str,
     seed: int,
@@ -69,6 +82,8 @@ def trained(
     columns: Sequence[str],
 ) -> np.ndarray:
     """(N test, T) predictions of one training run; NaN where one failed."""
+    if options.steps:
+        recipe = str(shortened(recipe, options.steps, folder.with_suffix(".yaml")))
     words = words_of(recipe, options) + ["--trainer.default_root_dir", str(folder)]
     words += ["--seed_everything", str(seed), "--model.seed", str(seed), "--data.seed", str(seed)]
     if options.steps:
@@ -180,6 +195,7 @@ def main(arguments: Sequence[str] | None = None) -> list[dict[str, Any]]:
     parser.add_argument("--init", default="", help="model folder to fine-tune")
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--steps", type=int, default=0, help="training steps; 0: the recipe's")
+    parser.add_argument("--tokens", type=int, default=0, help="tokens a batch; 0: the recipe's")
     parser.add_argument("--epochs", type=int, default=100, help="most epochs of the graph network")
     parser.add_argument("--views", type=int, default=0, help="encodings averaged at test time")
     parser.add_argument("--limit", type=int, default=0, help="molecules of each part, for trials")

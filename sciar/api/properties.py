@@ -40,6 +40,8 @@ class Prediction:
         spread: target -> standard deviation over views of the number, or of the probability of the
             predicted class; empty with one view.
         views: encodings that were averaged.
+        atom_names: names of the atoms that values are about, where the record gives them (property
+            ``atom_names``, such as the residue of a protein).
     """
 
     id: str
@@ -50,6 +52,7 @@ class Prediction:
     probabilities: dict[str, dict[str, Any]] = field(default_factory=dict)
     spread: dict[str, Any] = field(default_factory=dict)
     views: int = 1
+    atom_names: tuple[str, ...] = ()
 
     @property
     def ok(self) -> bool:
@@ -59,6 +62,8 @@ class Prediction:
     def row(self) -> dict[str, Any]:
         """One flat row of a table: ``NAME``, ``NAME_sd``, ``NAME_p:CLASS``, ``NAME_spread``."""
         row: dict[str, Any] = {"id": self.id, "status": self.status, "message": self.message}
+        if self.atom_names:
+            row["atom_names"] = list(self.atom_names)
         for name, value in self.values.items():
             row[name] = value
             if name in self.sd:
@@ -115,7 +120,7 @@ def _predictions(
         made = [_encoded(tokenizer, record, place, views, seed) for place, record in chunk]
         flat = [s for item in made if not isinstance(item, Prediction) for s in item[1]]
         told = iter(answers(model.network, flat, budget))
-        for (place, record), item in zip(chunk, made, strict=True):
+        for (place, _), item in zip(chunk, made, strict=True):
             if isinstance(item, Prediction):
                 yield item
             else:
@@ -123,7 +128,7 @@ def _predictions(
                 if tokenizer.about_atoms:
                     for view, answer in enumerate(own):
                         _in_order(tokenizer, answer, item[0], _generator(seed, place, view, views))
-                yield _prediction(tokenizer, record.id, own)
+                yield _prediction(tokenizer, item[0], own)
 
 
 def _encoded(
@@ -163,8 +168,11 @@ def _in_order(
             answer[target.slot] = every
 
 
-def _prediction(tokenizer: PropertyTokenizer, name: str, told: Sequence[Answers]) -> Prediction:
-    found = Prediction(name, OK, views=len(told))
+def _prediction(
+    tokenizer: PropertyTokenizer, record: Record, told: Sequence[Answers]
+) -> Prediction:
+    names = record.properties.get("atom_names") if tokenizer.about_atoms else None
+    found = Prediction(record.id, OK, views=len(told), atom_names=tuple(names or ()))
     for target in tokenizer.asked:
         stack = np.stack([answer[target.slot] for answer in told])  # (views, n, A)
         columns = _columns(target, stack)

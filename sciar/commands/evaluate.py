@@ -8,12 +8,15 @@ from typing import Literal
 
 from sciar.commands import exits
 from sciar.commands.files import write_json, write_page
+from sciar.errors import UsageError
 
 
 def evaluate(
     kind: Literal["crystals", "molecules", "properties"],
     generated: str,
     reference: str = "",
+    format: str = "",
+    divide: str = "",
     train: str = "",
     task: Literal["auto", "csp", "conformer", "denovo"] = "auto",
     dataset: str = "",
@@ -42,6 +45,9 @@ def evaluate(
             reference, joined by id).
         generated: file or folder of structures, or file of predictions.
         reference: file, folder or name of a data set (its test split).
+        format: of the reference of properties where its name does not tell, such as calpha.
+        divide: of properties: score only the test part of a reference that a recipe divides so,
+            such as scaffold (data.divide, with its seed 0).
         train: file or data set (train split) for novelty and for the template baseline; default:
             the train split of a reference given by name.
         task: what to measure; auto decides by the ids.
@@ -67,8 +73,10 @@ def evaluate(
     from sciar import api
     from sciar.api.inputs import collect
 
+    if (format or divide) and kind != "properties":
+        raise UsageError("--format and --divide are for the labels of properties")
     if kind == "properties":
-        return _properties(generated, reference, bootstrap, seed, json)
+        return _properties(generated, reference, (format, divide), bootstrap, seed, json)
     single: Literal["crystal", "molecule"] = "crystal" if kind == "crystals" else "molecule"
     pool = collect(generated, single)
     found = api.evaluate(
@@ -111,14 +119,21 @@ def evaluate(
     return exits.of(read, len(pool.items))
 
 
-def _properties(predicted: str, reference: str, bootstrap: int, seed: int, json: str) -> int:
+def _properties(
+    predicted: str, reference: str, how: tuple[str, str], bootstrap: int, seed: int, json: str
+) -> int:
     from sciar.api.property_scores import evaluate_properties
     from sciar.api.results import Options
-    from sciar.errors import UsageError
 
     if not reference:
         raise UsageError("predictions are scored against labels: give --reference")
-    found = evaluate_properties(predicted, reference, Options(bootstrap=bootstrap, seed=seed))
+    found = evaluate_properties(
+        predicted,
+        reference,
+        Options(bootstrap=bootstrap, seed=seed),
+        how[0] or None,
+        how[1] or None,
+    )
     print(found.table())
     if json:
         write_json(json, {"predicted": predicted, "reference": reference, **found.to_dict()})

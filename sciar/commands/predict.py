@@ -16,6 +16,7 @@ from sciar.errors import UsageError
 def predict(
     model: str,
     input: str,
+    format: str = "",
     views: int = 0,
     seed: int = 0,
     batch_tokens: int = 8192,
@@ -34,6 +35,8 @@ def predict(
         model: folder of a model with property targets, or its name (see sciar models).
         input: file or folder of structures: SDF, CSV with a smiles or cif column, CIF, extxyz, ...;
             molecules without coordinates get those of ETKDG.
+        format: of the input where its name does not tell, such as calpha or heavy-atoms (proteins
+            of PDB and mmCIF files as points). Default: as the model's training data were read.
         views: average over so many augmented encodings of each record (rotations, orders of atoms)
             and report the spread, NAME_spread; 0 is the one plain encoding.
         seed: of the views.
@@ -54,7 +57,10 @@ def predict(
     if out and not name.endswith((".csv", ".jsonl")):
         raise UsageError(f"{out}: predictions go to .csv or .jsonl")
     loaded = api.load(model, device_of(device))
-    found = loaded.predict(read(input), views=views, seed=seed, batch_tokens=batch_tokens)
+    chosen = format or loaded.info.get("format")
+    found = loaded.predict(
+        read(input, format=chosen), views=views, seed=seed, batch_tokens=batch_tokens
+    )
     rows: list[dict[str, Any]] = []
     good, signal = 0, 0
     with Interrupts() as interrupts:

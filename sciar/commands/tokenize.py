@@ -16,12 +16,14 @@ if TYPE_CHECKING:
     from sciar.tokenization.base import LayoutTokenizer
 
 
-def tokenize(file: str, model: str = "", limit: int = 1, json: str = "") -> int:
+def tokenize(file: str, model: str = "", format: str = "", limit: int = 1, json: str = "") -> int:
     """Show the tokens of structures: their numbers with units, and the atoms they stand for.
 
     Args:
         file: file or folder of structures.
         model: model whose tokenizer is used; default: the standard one for the structure.
+        format: of the file where its name does not tell; default: as the model's training data
+            were read.
         limit: structures shown, 0 for all.
         json: file for the tokens.
     """
@@ -29,11 +31,12 @@ def tokenize(file: str, model: str = "", limit: int = 1, json: str = "") -> int:
 
     from sciar.datasets.readers import read
 
-    tokenizer = _of_model(model) if model else None
+    tokenizer, known = _of_model(model) if model else (None, None)
     rows: list[dict[str, Any]] = []
     bad = 0
     kind = tokenizer.reads if tokenizer else None
-    for item in islice(read(Path(file), kind=kind), limit or None):
+    items = read(Path(file), format=format or known, kind=kind)
+    for item in islice(items, limit or None):
         try:
             if not isinstance(item, Record):
                 raise item.error
@@ -78,10 +81,12 @@ def token_rows(tokenizer: LayoutTokenizer, structure: Structure) -> list[dict[st
     return rows
 
 
-def _of_model(name: str) -> LayoutTokenizer:
+def _of_model(name: str) -> tuple[LayoutTokenizer, str | None]:
+    """Its tokenizer, and how its training data were read, if their names did not tell."""
     from sciar import api
 
-    return api.load(name).tokenizer
+    loaded = api.load(name)
+    return loaded.tokenizer, loaded.info.get("format")
 
 
 def _standard(structure: Structure) -> LayoutTokenizer:

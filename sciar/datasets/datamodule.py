@@ -31,10 +31,13 @@ class StructureData(L.LightningDataModule):
         batch_tokens: tokens a training batch, over all processes.
         copies: augmented encodings of each record (1: no augmentation).
         limit: use only the first records of each source (for trials).
+        format: of all files where their names do not tell, see
+            :func:`~sciar.datasets.readers.read`; it stays with the model, for ``sciar predict``.
         graphs: perceive bonds of molecules that come without.
         conformers: make coordinates of molecules that come without, by ETKDG.
         divide: how sources without official parts are divided, each as a whole: ``scaffold``,
-            ``composition``, ``random`` or ``column:NAME``; all parts then come of the same files.
+            ``composition``, ``sequence`` (of proteins, relatives stay together), ``random`` or
+            ``column:NAME``; all parts then come of the same files.
         divide_seed: of the division, so that runs of several seeds have the same parts.
         cache: folder for token caches; ``None`` keeps them in memory.
         seed: of shuffling and augmentation.
@@ -49,6 +52,7 @@ class StructureData(L.LightningDataModule):
         batch_tokens: int = 2048,
         copies: int = 1,
         limit: int | None = None,
+        format: str | None = None,
         graphs: bool = False,
         conformers: bool = False,
         divide: str | None = None,
@@ -59,7 +63,7 @@ class StructureData(L.LightningDataModule):
         super().__init__()
         self.sources = {"train": train, "val": val or train, "test": test or val or train}
         self.tokenizer, self.batch_tokens, self.copies = tokenizer, batch_tokens, copies
-        self.limit, self.graphs, self.seed = limit, graphs, seed
+        self.limit, self.format, self.graphs, self.seed = limit, format, graphs, seed
         self.conformers, self.divide, self.divide_seed = conformers, divide, divide_seed
         self.cache_folder = Path(cache) if cache else None
         self._loader: PackedLoader | None = None
@@ -97,7 +101,7 @@ class StructureData(L.LightningDataModule):
         found: list[Record] = []
         failed: list[str] = []
         for source in self.sources[split]:
-            records, failures = read_all(source_path(source, split))
+            records, failures = read_all(source_path(source, split), format=self.format)
             failed += [str(f.error) for f in failures]
             if self.divide is not None:
                 records = divided(records, self.divide, split, self.divide_seed)

@@ -98,13 +98,16 @@ class Homologues:
 
     def __contains__(self, sequence: str) -> bool:
         """Whether a sequence is a reference, or homologous to one."""
-        if sequence in self._same:
-            return True
+        return sequence in self._same or len(self.relatives(sequence)) > 0
+
+    def relatives(self, sequence: str) -> np.ndarray:
+        """Indices of the references that a sequence is homologous to; equal ones too, if they have
+        words that count."""
         own = kmers(sequence, self.k)
         shared = self._shared(own)
         fewer = np.minimum(len(own), self._counts)
         needed = np.maximum(np.minimum(self.at_least, fewer), self.threshold * fewer)
-        return bool(((shared >= needed) & (shared > 0)).any())
+        return np.flatnonzero((shared >= needed) & (shared > 0))
 
     def _shared(self, own: np.ndarray) -> np.ndarray:
         """(references,) number of k-mers in common."""

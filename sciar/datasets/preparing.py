@@ -9,7 +9,12 @@ from pathlib import Path
 from sciar.datasets.embedding import embedded
 from sciar.datasets.molecule_graph import perceive
 from sciar.datasets.registry import resolve
-from sciar.datasets.splits import composition_split, random_split, scaffold_split
+from sciar.datasets.splits import (
+    composition_split,
+    random_split,
+    scaffold_split,
+    sequence_split,
+)
 from sciar.errors import RecordError, UsageError
 from sciar.records import Molecule, Record
 
@@ -17,6 +22,7 @@ Divide = Callable[[Sequence[Record], int], dict[str, list[int]]]
 DIVISIONS: dict[str, Divide] = {
     "scaffold": lambda records, seed: scaffold_split(records, seed=seed),
     "composition": lambda records, seed: composition_split(records, seed=seed),
+    "sequence": lambda records, seed: sequence_split(records, seed=seed),
     "random": lambda records, seed: random_split(len(records), seed=seed),
 }
 

@@ -1,7 +1,8 @@
 """Read structures from files: ``read`` yields records and failures, ``read_all`` collects them.
 
 A bad record becomes one :class:`RecordFailure` and the reading goes on. Formats are chosen by name,
-else by extension (``.gz`` ignored), else by the first lines of the file.
+else by extension (``.gz`` ignored), else by the first lines of the file. Some formats take an
+argument: ``calpha:6`` reads C-alpha atoms, those within 6 angstrom of a ligand as its pocket.
 """
 
 from __future__ import annotations
@@ -9,18 +10,36 @@ from __future__ import annotations
 import gzip
 import warnings
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
-from sciar.datasets.formats import arrays, cif, jsonl, poscar, qm9_raw, sdf, smiles, table, xyz
+from sciar.datasets.formats import (
+    arrays,
+    cif,
+    jsonl,
+    poscar,
+    protein_points,
+    qm9_raw,
+    sdf,
+    smiles,
+    table,
+    xyz,
+)
 from sciar.datasets.formats.entry import Entry, Reader
 from sciar.datasets.formats.text import open_bytes
 from sciar.errors import RecordError, UsageError
 from sciar.records import Record, kind_of
 
 Kind = Literal["crystal", "molecule", "protein"]
+
+_DISTANCES: dict[str, Callable[..., Iterator[Entry]]] = {
+    "calpha": protein_points.calpha,
+    "heavy-atoms": protein_points.heavy,
+}
+"""Formats that take a distance in angstrom behind a colon."""
 
 FORMATS: dict[str, Reader] = {
     "jsonl": jsonl.read,
@@ -33,6 +52,7 @@ FORMATS: dict[str, Reader] = {
     "smiles": smiles.read,
     "npz": arrays.read,
     "qm9-raw": qm9_raw.read,
+    **_DISTANCES,
 }
 _EXTENSIONS = {
     ".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl", ".csv": "csv", ".cif": "cif",
@@ -41,6 +61,8 @@ _EXTENSIONS = {
     ".txt": "smiles", ".npz": "npz",
 }  # fmt: skip
 _FOLDER_FORMATS = ("cif", "poscar", "xyz", "sdf")
+_ASKED_ENDINGS = dict.fromkeys(_DISTANCES, protein_points.ENDINGS)
+"""Endings of the files of a folder for formats that no ending means by itself."""
 
 
 class DuplicateIdWarning(UserWarning):
@@ -71,7 +93,9 @@ def read(
 
     Args:
         path: file (plain or gzip) or folder of structure files.
-        format: one of ``FORMATS``; recognised from name or content if not given.
+        format: one of ``FORMATS``; recognised from name or content if not given. ``calpha`` and
+            ``heavy-atoms`` make labelled points of PDB and mmCIF files, with their binding pockets;
+            a distance may follow, as in ``calpha:6``.
         kind: ask for crystals or molecules only; the other kind becomes a failure. ``protein``
             reads sequences (:func:`sciar.datasets.proteins.read_proteins`), as do formats and
             extensions that nothing else has (``fasta``, ``pdb``, ``mmcif``, ``parquet``).
@@ -166,21 +190,43 @@ def _sniff(path: Path) -> str | None:
 
 
 def _sources(path: Path, format: str | None) -> list[tuple[Path, Reader]]:
-    if format is not None and format not in FORMATS:
-        raise UsageError(f"unknown format {format!r}; known: {', '.join(FORMATS)}")
+    wished = None if format is None else _reader(format)
     if not path.is_dir():
-        name = format or recognise(path)
+        reader = wished or FORMATS[recognise(path)]
         refuse_empty(path)
-        return [(path, FORMATS[name])]
+        return [(path, reader)]
     if format == "qm9-raw" or (format is None and (path / "gdb9.sdf").exists()):
         if not (path / "gdb9.sdf.csv").exists():
             raise UsageError(f"{path}: gdb9.sdf.csv is missing beside gdb9.sdf")
         return [(path, qm9_raw.read)]
-    wanted = (format,) if format else _FOLDER_FORMATS
-    files = sorted(p for p in path.iterdir() if p.is_file() and _by_name(p) in wanted)
-    if not files:
+    inside = sorted(p for p in path.iterdir() if p.is_file())
+    endings = _ASKED_ENDINGS.get(format.partition(":")[0], ()) if format else ()
+    wanted: tuple[str, ...] = endings or ((format,) if format else _FOLDER_FORMATS)
+    if wished and endings:
+        files = [p for p in inside if p.name.lower().removesuffix(".gz").endswith(endings)]
+        sources = [(file, wished) for file in files]
+    else:
+        names = [(p, name) for p in inside if (name := _by_name(p)) in wanted]
+        sources = [(file, FORMATS[name]) for file, name in names if name]
+    if not sources:
         raise UsageError(f"{path}: no structure files in this folder ({', '.join(wanted)})")
-    return [(file, FORMATS[str(_by_name(file))]) for file in files]
+    return sources
+
+
+def _reader(format: str) -> Reader:
+    """Of a format by name, with its argument if it has one."""
+    name, colon, argument = format.partition(":")
+    if name not in FORMATS or (colon and name not in _DISTANCES):
+        raise UsageError(f"unknown format {format!r}; known: {', '.join(FORMATS)}")
+    if not colon:
+        return FORMATS[name]
+    try:
+        distance = float(argument)
+    except ValueError:
+        distance = -1.0
+    if not 0 < distance < 100:
+        raise UsageError(f"format {format!r}: {argument!r} is no distance in angstrom")
+    return partial(_DISTANCES[name], distance=distance)
 
 
 def refuse_empty(path: Path) -> None:

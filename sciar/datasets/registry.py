@@ -5,7 +5,8 @@
 cache folder that ``sciar data fetch`` fills. The samples ship with the package. A data folder holds
 ``crystals/NAME/SPLIT.EXT`` and ``molecules/NAME/SPLIT.EXT``. Sets of proteins are single files
 ``proteins/NAME/FILE.EXT`` whose records name their splits themselves
-(:mod:`sciar.datasets.protein_sets`); volumes of microscopy are ``em/NAME/SPLIT.npz``.
+(:mod:`sciar.datasets.protein_sets`), or folders of structure files, ``proteins/NAME/SPLIT/``.
+Volumes of microscopy are ``em/NAME/SPLIT.npz``.
 """
 
 from __future__ import annotations
@@ -121,6 +122,8 @@ _SETS = (
     _proteins("dms_pab1", "enrichment of Pab1 variants", "published data; MIT"),
     _proteins("dms_ube4b", "enrichment of Ube4b variants", "published data; MIT"),
     _proteins("dms_blat", "resistance by TEM-1 variants", "published data; MIT"),
+    _proteins("protein_pockets", "your complexes: folders train, val, test of PDB or mmCIF files",
+              "as their source"),
     _proteins("backbones", "chains of the PDB with backbones", "PDB CC0"),
     _volumes("fib25", "FIB-SEM of fly medulla with neurons", "CC (FlyEM)", (10.0, 10.0, 10.0)),
     _volumes("fib25_mini", "three small blocks of the like", "BSD-style (HHMI)",
@@ -133,6 +136,7 @@ _SETS = (
     _molecules("sample-molecules", "RDKit conformers made by SciAR; ships with the package",
                "as SciAR"),
     _proteins("sample-proteins", "invented by SciAR; ships with the package", "as SciAR"),
+    _proteins("sample-pockets", "complexes invented by SciAR; ships with the package", "as SciAR"),
     _molecules("sample-properties", "RDKit descriptors made by SciAR; ships with the package",
                "as SciAR"),
 )  # fmt: skip
@@ -231,6 +235,8 @@ def _splits(dataset: DataSet, folder: Path) -> dict[str, Path]:
     """Split name -> path; a QM9 raw folder is the split ``all``."""
     if dataset.name.startswith("sample-"):
         stem = dataset.name.replace("-", "_")
+        if (folder / stem).is_dir():
+            return {part: folder / stem / part for part in _PARTS}
         found = {part: folder / f"{stem}_{part}.jsonl" for part in (*_PARTS, "all")}
         whole = folder / f"{stem}.jsonl"
         parts = {part: path for part, path in found.items() if path.exists()}
@@ -239,6 +245,9 @@ def _splits(dataset: DataSet, folder: Path) -> dict[str, Path]:
         return {}
     splits = {"all": folder} if (folder / "gdb9.sdf").exists() else {}
     for path in sorted(folder.iterdir()):
+        if path.is_dir() and path.name in _PARTS:
+            splits[path.name] = path
+            continue
         ending = next((e for e in _ENDINGS if path.name.endswith(e)), None)
         if ending and not (path.name.startswith("gdb9") or path.name.startswith(".")):
             splits.setdefault(path.name.removesuffix(ending), path)

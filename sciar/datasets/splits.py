@@ -1,4 +1,4 @@
-"""Seeded splits: random, by composition, by scaffold. Each returns positions by part."""
+"""Seeded splits: random, by composition, scaffold or sequence. Each returns positions by part."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Hashable, Mapping, Sequence
 
 import numpy as np
 
+from sciar.datasets.homologues import Homologues
 from sciar.errors import RecordError, UsageError
 from sciar.records import Molecule, Record, Structure, symbols_of
 
@@ -77,6 +78,46 @@ def scaffold_split(
         RecordError: a record that is no molecule or has no graph.
     """
     return grouped_split([scaffold(record) for record in records], fractions, seed=seed)
+
+
+def sequence_split(
+    records: Sequence[Record], fractions: Mapping[str, float] = DEFAULT, *, seed: int = 0
+) -> dict[str, list[int]]:
+    """Grouped by family: proteins with equal or homologous sequences, and the relatives of these.
+
+    The sequence of a record is its property ``sequence``; what is homologous, see
+    :mod:`sciar.datasets.homologues`.
+
+    Raises:
+        RecordError: a record without a sequence.
+    """
+    return grouped_split(families([_sequence(r) for r in records]), fractions, seed=seed)
+
+
+def families(sequences: Sequence[str]) -> list[int]:
+    """Number of the family of each sequence: connected components of the relation of homology."""
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    distinct = list(dict.fromkeys(sequences))
+    index = Homologues(distinct)
+    near = [index.relatives(sequence) for sequence in distinct]
+    rows = np.repeat(np.arange(len(distinct)), [len(x) for x in near])
+    columns = np.concatenate([*near, np.zeros(0, dtype=np.int64)]).astype(np.int64)
+    pairs = coo_array((np.ones(len(rows)), (rows, columns)), shape=(len(distinct),) * 2)
+    number = dict(
+        zip(distinct, connected_components(pairs, directed=False)[1].tolist(), strict=True)
+    )
+    return [number[sequence] for sequence in sequences]
+
+
+def _sequence(record: Record) -> str:
+    found = record.properties.get("sequence")
+    if not isinstance(found, str) or not found:
+        raise RecordError(
+            "the record has no sequence to split by", record=record.id, field="sequence"
+        )
+    return found
 
 
 def reduced_formula(structure: Structure) -> str:

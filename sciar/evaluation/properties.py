@@ -76,6 +76,7 @@ def score_classes(
     pairs = _labelled(probabilities, truth)
     found: dict[str, Any] = _counts(pairs, truth)
     hits = [p is not None and (p >= 0.5) == bool(t) for p, t in pairs]
+    found["of_class_1"] = sum(t == 1 for _, t in pairs)
     found["accuracy"] = rate(hits, resamples=bootstrap, seed=seed)
     found["roc_auc"] = roc_auc([p for p, _ in pairs], [int(t) for _, t in pairs])
     return found

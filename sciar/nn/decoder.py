@@ -39,6 +39,8 @@ class DecoderConfig:
         ahead: queries stand at the place of the next token, which they are to predict, and keys at
             their own; needs axes. Without it both stand at their own.
         mamba: size of the Mamba-2 layers.
+        passes: how often the whole stack is run, each time on its own output; twice as much work
+            and memory with 2, but no more parameters (``recycle`` of Uni-3DAR, arXiv:2503.16278).
     """
 
     layers: int = 6
@@ -54,8 +56,11 @@ class DecoderConfig:
     base: float = 10_000.0
     ahead: bool = False
     mamba: MambaConfig = field(default_factory=MambaConfig)
+    passes: int = 1
 
     def __post_init__(self) -> None:
+        if self.layers < 1 or self.passes < 1:
+            raise UsageError(f"{self.layers} layers and {self.passes} passes; give at least one")
         if self.hidden % self.heads or (self.hidden // self.heads) % 2:
             raise UsageError(f"hidden {self.hidden} does not split into {self.heads} even heads")
         if self.kv_heads and self.heads % self.kv_heads:
@@ -78,8 +83,8 @@ class DecoderConfig:
 
     @property
     def mixers(self) -> str:
-        """One letter a layer."""
-        return (self.pattern * self.layers)[: self.layers]
+        """One letter for each layer that is run, those of further passes too."""
+        return (self.pattern * self.layers)[: self.layers] * self.passes
 
     @property
     def ffn_width(self) -> int:
@@ -135,13 +140,15 @@ class Decoder(nn.Module):
     def __init__(self, config: DecoderConfig) -> None:
         super().__init__()
         self.config = config
-        self.layers = nn.ModuleList(Layer(config, mixer) for mixer in config.mixers)
+        self.layers = nn.ModuleList(
+            Layer(config, mixer) for mixer in config.mixers[: config.layers]
+        )
         self.norm = nn.RMSNorm(config.hidden, eps=1e-6)
         for name, parameter in self.named_parameters():
             if parameter.ndim == 2:
                 # Residual outputs start smaller with depth, as in GPT-2.
                 residual = name.endswith(("out.weight", "down.weight"))
-                std = 0.02 / (2 * config.layers) ** 0.5 if residual else 0.02
+                std = 0.02 / (2 * len(config.mixers)) ** 0.5 if residual else 0.02
                 nn.init.normal_(parameter, std=std)
 
     def forward(
@@ -156,12 +163,12 @@ class Decoder(nn.Module):
         Args:
             x_TH: embedded tokens.
             positions: (T,) indices, which restart in every sequence, or (T, axes) points.
-            memories: one memory a layer.
+            memories: one memory for each layer of each pass.
             places: (T, axes) where the queries stand, if elsewhere.
         """
         keys = self._angles(positions)
         rotary = Rotary(keys if places is None else self._angles(places), keys)
-        for layer, memory in zip(self.layers, memories, strict=True):
+        for layer, memory in zip([*self.layers] * self.config.passes, memories, strict=True):
             if self.config.checkpointing and self.training:
                 x_TH = checkpoint(layer, x_TH, rotary, memory, use_reentrant=False)
             else:

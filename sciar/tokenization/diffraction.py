@@ -127,6 +127,26 @@ class PatternGrid:
             raise RecordError("nothing rises above the background", field="intensity")
         return _relative(values)
 
+    def agreement(self, pattern: PowderPattern, peaks: PowderPattern) -> float:
+        """Pearson correlation of a measured pattern and that of a crystal, where it was measured.
+
+        Both are read as a model reads them; 1 is a perfect match, 0 none.
+
+        Args:
+            pattern: as a file holds it.
+            peaks: of the crystal, see :func:`peaks_of`.
+
+        Raises:
+            RecordError: as :meth:`measured`.
+        """
+        known = self._converted(pattern).two_theta
+        low, high = (self.start, self.stop) if pattern.peaks else (known[0], known[-1])
+        seen = (self.angles >= low) & (self.angles <= high)
+        one, two = self.measured(pattern)[seen], self.profile(peaks)[seen]
+        if min(one.std(), two.std()) == 0:
+            return 0.0
+        return float(np.corrcoef(one, two)[0, 1])
+
     def _converted(self, pattern: PowderPattern) -> PowderPattern:
         """At the grid's wavelength, by Bragg's law."""
         if pattern.wavelength is None or abs(pattern.wavelength - self.wavelength) < 1e-3:

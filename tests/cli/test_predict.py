@@ -14,7 +14,7 @@ from property_models import MOLECULES, crystal_properties, labelled_crystals, pr
 import sciar
 from sciar.api.model import Model
 from sciar.cli import main
-from sciar.datasets.protein_points import RESIDUES
+from sciar.datasets.formats.protein_points import RESIDUES
 from sciar.datasets.writers import write
 from sciar.folder import save_folder
 from sciar.records import Molecule, Record
@@ -150,6 +150,34 @@ def test_predictions_are_scored_against_labels(
         "--reference",
     ):
         assert part in told
+
+
+def test_several_classes_are_scored_apart_and_together(tmp_path: Path) -> None:
+    """Twelve assays of which many are missing: each target has its own counts."""
+    rows = ["id,smiles,a,b,c", "1,CCO,1,0,", "2,CCN,0,,", "3,CCC,1,1,1", "4,CC,0,1,1"]
+    table, out, numbers = (tmp_path / n for n in ("t.csv", "p.jsonl", "n.json"))
+    table.write_text("\n".join(rows) + "\n")
+    shares = {"a": [0.9, 0.2, 0.3, 0.4], "b": [0.1, 0.1, 0.8, 0.7], "c": [0.1, 0.2, 0.3, 0.4]}
+    lines = []
+    for i in range(4):
+        row: dict[str, Any] = {"id": str(i + 1), "status": "ok", "message": ""}
+        for name, p in shares.items():
+            row |= {name: str(int(p[i] >= 0.5)), f"{name}_p:0": 1 - p[i], f"{name}_p:1": p[i]}
+        lines.append(json.dumps(row))
+    out.write_text("\n".join(lines) + "\n")
+    words = ["evaluate", "properties", str(out), "--reference", str(table), "--bootstrap", "0"]
+    assert main([*words, "--json", str(numbers)]) == 0
+    found = json.loads(numbers.read_text())["summary"]
+    assert [found[n]["labelled"] for n in "abc"] == [4, 3, 2]
+    assert [found[n]["of_class_1"] for n in "abc"] == [2, 2, 2]
+    assert [found[n]["roc_auc"] for n in "abc"] == [0.75, 1.0, None]
+    over = found["mean_over_targets"]["roc_auc"]
+    assert (over["mean"], over["count"], over["of"]) == (0.875, 2, 3)
+    table.write_text("id,smiles,a,split\n1,CCO,1,train\n2,CCN,0,test\n3,CCC,1,test\n4,CC,0,val\n")
+    assert main([*words, "--divide", "column:split", "--json", str(numbers)]) == 0
+    part = json.loads(numbers.read_text())["summary"]["a"]
+    assert (part["records"], part["labelled"], part["roc_auc"]) == (2, 2, 1.0)
+    assert main(["evaluate", "molecules", str(table), "--divide", "scaffold"]) == 2
 
 
 def test_views_of_atoms_come_back_in_order() -> None:

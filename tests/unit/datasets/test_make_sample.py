@@ -14,12 +14,16 @@ from sciar.datasets.readers import read_all
 from sciar.datasets.registry import resolve
 from sciar.records import Crystal, Record
 
-SCRIPT = Path(__file__).resolve().parents[3] / "scripts" / "make_sample.py"
+SCRIPTS = Path(__file__).resolve().parents[3] / "scripts"
 
 
 @pytest.fixture(scope="module")
 def script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("make_sample", SCRIPT)
+    return loaded("make_sample")
+
+
+def loaded(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, SCRIPTS / f"{name}.py")
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -60,3 +64,20 @@ def test_labels_are_reproduced(script: ModuleType) -> None:
     shipped, failures = read_all(resolve("sample-properties", "all"))
     assert not failures and made == {r.id: r.properties for r in shipped}
     assert any("logp" not in r.properties for r in shipped)  # some labels are missing
+
+
+def test_complexes_are_reproduced() -> None:
+    script = loaded("make_pocket_sample")
+    files = sorted(p for part in script.PARTS for p in (script.FOLDER / part).glob("*.pdb"))
+    assert len(files) == sum(script.PARTS.values())
+    assert sum(p.stat().st_size for p in files) < 100_000
+    for number in (0, 3):
+        made = list(script.complex_lines(number, extras=number % 4 == 3))
+        (shipped,) = (p for p in files if p.stem == f"made_{number:02d}")
+        known = shipped.read_text(encoding="ascii").splitlines()
+        assert [line[:27] for line in made] == [line[:27] for line in known]
+        places = [
+            [[float(line[i : i + 8]) for i in (30, 38, 46)] for line in lines if "  1.00" in line]
+            for lines in (made, known)
+        ]
+        np.testing.assert_allclose(*places, atol=2e-3)

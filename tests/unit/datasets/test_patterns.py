@@ -99,6 +99,23 @@ def test_files_that_hold_nothing(tmp_path: Path) -> None:
     assert isinstance(found, RecordFailure) and "no line holds" in str(found.error)
 
 
+def test_agreement_is_one_with_the_right_crystal_and_only_where_it_was_measured() -> None:
+    grid = PatternGrid(10, 80, 256)
+    right, wrong = (peaks_of(elpasolite(a), grid) for a in (11.25, 10.4))
+    assert grid.agreement(right, right) == pytest.approx(1)
+    assert grid.agreement(wrong, right) < 0.5
+    angles = np.arange(5, 60, 0.02)
+    counts = 20 + angles / 10  # background, which rises
+    for angle, height in zip(right.two_theta, right.intensity, strict=True):
+        counts = counts + 30 * height * np.exp(-(((angles - angle) / 0.12) ** 2))
+    profile = PowderPattern("p", angles, counts)
+    assert grid.agreement(profile, right) > 0.95 > 0.5 > grid.agreement(profile, wrong)
+    inside = grid.angles < 60
+    seen = np.corrcoef(grid.measured(profile)[inside], grid.profile(right)[inside])[0, 1]
+    assert grid.agreement(profile, right) == pytest.approx(seen, abs=1e-3)
+    assert grid.agreement(PowderPattern("q", [79.9], [1.0], peaks=True), right) < 0.3
+
+
 @pytest.mark.shared
 def test_real_measurements_are_read_and_recognised(shared_data: Path) -> None:
     """All shared thin-film patterns, and Cs2AgBiBr6 against its published structure.

@@ -97,3 +97,15 @@ def test_sample_is_small_and_geometries_are_sensible() -> None:
         distances = record.structure.to_pymatgen().distance_matrix
         assert (distances[distances > 0] > 1.3).all(), record.id
         assert 5 < record.structure.volume / len(record.structure) < 90, record.id
+
+
+def test_parts_may_be_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A user's own complexes: one folder of structure files for each part."""
+    monkeypatch.setenv("SCIAR_DATA", str(tmp_path))
+    with pytest.raises(UsageError, match="proteins/protein_pockets"):
+        resolve("protein_pockets", "train")
+    for part in ("train", "test"):
+        (tmp_path / "proteins" / "protein_pockets" / part).mkdir(parents=True)
+    assert resolve("protein-pockets", "test") == tmp_path / "proteins/protein_pockets/test"
+    with pytest.raises(UsageError, match="no split 'val' here; found: test, train"):
+        resolve("protein_pockets", "val")

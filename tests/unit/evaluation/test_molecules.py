@@ -194,3 +194,30 @@ def test_published_figures_of_gschnet(shared_data: Path) -> None:
     assert percent["molecule_stability"] == pytest.approx(68.1, abs=0.06)
     assert percent["validity"] == pytest.approx(85.5, abs=0.06)
     assert percent["valid_and_unique"] == pytest.approx(80.3, abs=0.06)
+
+
+@pytest.mark.shared
+def test_published_figures_of_the_data_themselves(shared_data: Path) -> None:
+    """EDM, Table 1, row of the data: atom stable 99.0, molecule stable 95.2, valid 97.7 %.
+
+    The shared molecules are a part of QM9, so figures of molecules may differ by four standard
+    errors. Atoms do not agree: here 99.46 % (53,742 of 54,033) are stable, by the rule that gives
+    the published figures of G-SchNet to the digit; why 99.0 was published is not known.
+    """
+    from sciar.datasets.readers import read_all
+
+    parts = [read_all(shared_data / "molecules" / "qm9" / f"{p}.jsonl.gz") for p in ("val", "test")]
+    molecules = [
+        Molecule(r.structure.symbols, r.structure.positions)
+        for records, _ in parts
+        for r in records
+        if isinstance(r.structure, Molecule)
+    ]
+    summary = _score(molecules).summary()
+    assert summary["molecules"] == 3000
+    for name, published in (("molecule_stability", 0.952), ("validity", 0.977)):
+        error = (published * (1 - published) / 3000) ** 0.5
+        assert summary[name]["rate"] == pytest.approx(published, abs=4 * error)
+    assert (
+        summary["atom_stability"]["count"] == 53_742 and summary["atom_stability"]["of"] == 54_033
+    )

@@ -53,6 +53,7 @@ def test_auc_counts_pairs_in_order(pairs: list[tuple[float | None, int]]) -> Non
     assert found == pytest.approx(np.mean(inside))
     scored = score_classes(scores, labels, bootstrap=0)
     hits = sum(s is not None and (s >= 0.5) == bool(t) for s, t in pairs)
+    assert scored["of_class_1"] == sum(labels)
     assert scored["accuracy"]["count"] == hits and scored["accuracy"]["of"] == len(pairs)
 
 

@@ -114,12 +114,23 @@ def test_states_equal_the_teacher_forced_pass(stream: str, layout: str) -> None:
     One tree, a tree in a cell, two trees; a formula that is drawn, and one that is given and read
     in both directions.
     """
+    check_states(stream, layout)
+
+
+@pytest.mark.parametrize("layout", ["molecule", "two-trees"])
+def test_states_of_two_passes_equal_the_teacher_forced_pass(layout: str) -> None:
+    """Likewise where the stack of layers is run twice (recycling): each pass has its own cache."""
+    check_states("questions", layout, passes=2)
+
+
+def check_states(stream: str, layout: str, passes: int = 1) -> None:
+    """One sample, stepped through, against one pass over the whole."""
     if layout == "molecule":
         tokenizer: LayoutTokenizer = octree_tokenizer()
         request = tokenizer.request({})
     else:
         tokenizer, request = crystals(layout)
-    model = octree_model(tokenizer, stream)
+    model = tiny_model(tokenizer, octree_config(stream, passes=passes), shake=0.05)
     stepped: list[torch.Tensor] = []
     handle = model.decoder.register_forward_hook(lambda _, __, out: stepped.append(out.clone()))
     settings = GenerationSettings(seed=3, payload=FIVE)

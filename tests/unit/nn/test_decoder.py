@@ -11,13 +11,15 @@ from torch import Tensor
 
 from sciar.errors import UsageError
 from sciar.model import AutoregressiveModel
-from sciar.nn.decoder import Decoder, DecoderConfig
+from sciar.nn.attention import Rotary, rotary_angles
+from sciar.nn.decoder import Decoder, DecoderConfig, packed_memories
 from sciar.tokenization.packing import Pack, pack
 
 VARIANTS = {
     "plain": {},
     "grouped": {"kv_heads": 2},
     "normed": {"kv_heads": 1, "qk_norm": True},
+    "twice": {"passes": 2},
 }
 
 
@@ -150,3 +152,22 @@ def test_depth_and_width_are_as_configured() -> None:
     assert shapes["layers.0.mixer.qkv.weight"] == (4 * 16 + 2 * 2 * 16, 64)
     assert shapes["layers.2.ffn.up.weight"] == (192, 64)
     assert DecoderConfig(hidden=256).ffn_width == 704
+
+
+def test_two_passes_are_the_stack_on_its_own_output() -> None:
+    """By hand, layer after layer; the parameters are those of one pass."""
+    torch.manual_seed(0)
+    one, two = (Decoder(DecoderConfig(layers=2, passes=p, hidden=32, heads=4)) for p in (1, 2))
+    two.load_state_dict(one.state_dict())
+    lengths = torch.tensor([3, 5])
+    x, index = torch.randn(8, 32), torch.tensor([0, 1, 2, 0, 1, 2, 3, 4])
+    memories = packed_memories(two.config, lengths, torch.zeros(2, dtype=torch.int64))
+    assert len(memories) == 4
+    angles = rotary_angles(index, 8, two.config.base)
+    by_hand = x
+    for layer in [*one.layers, *one.layers]:
+        by_hand = layer(by_hand, Rotary(angles, angles), memories[0])
+    torch.testing.assert_close(two(x, index, memories), one.norm(by_hand))
+    assert not torch.allclose(two(x, index, memories), one(x, index, memories[:2]))
+    with pytest.raises(UsageError, match="0 passes"):
+        DecoderConfig(passes=0)
