@@ -17,7 +17,6 @@ from sciar.errors import UsageError
 from sciar.evaluation.contingency import Contingency
 from sciar.evaluation.segmentation import segmentation_scores
 from sciar.folder import load_folder
-from sciar.nn.affinities import AffinityDecoder
 from sciar.objectives.affinities import affinity_logits
 from sciar.records import Crop
 from sciar.segmentation.agglomerate import agglomerate, sweep
@@ -76,11 +75,6 @@ class Segmenter:
         """Voxels of a window."""
         return self.tokenizer.grid.crop
 
-    @property
-    def patch(self) -> Triple:
-        """Voxels of a patch."""
-        return self.tokenizer.grid.patch
-
     @torch.no_grad()
     def __call__(self, voxels: np.ndarray, voxel: tuple[float, float, float]) -> np.ndarray:
         """(window) intensities from 0 to 1 -> (3, window) float32 affinities.
@@ -94,12 +88,6 @@ class Segmenter:
         labelled = LabelledPack(**vars(packed), voxels=image, objects=nothing).to(self.device)
         logits = affinity_logits(self.model, labelled)[0, :3]
         return logits.float().sigmoid().cpu().numpy()
-
-    def parameters(self) -> int:
-        """Numbers that the model has learnt."""
-        decoder = self.model.extra("affinities", AffinityDecoder, "segmentation")
-        whole = self.model if decoder.spread is not None else decoder
-        return sum(p.numel() for p in whole.parameters())
 
 
 @dataclass(frozen=True, eq=False)

@@ -177,7 +177,7 @@ def _say_plan(plan: VolumePlan) -> None:
     blocks = plan.blocks
     print(
         f"{' x '.join(map(str, plan.shape))} voxels of {' x '.join(f'{v:g}' for v in plan.voxel)} "
-        f"nm: {len(blocks):,} blocks of {' x '.join(map(str, plan.block))}, windows of "
+        f"nm: {len(blocks):,} block{'s' if len(blocks) > 1 else ''} of {' x '.join(map(str, plan.block))}, windows of "
         f"{' x '.join(map(str, plan.window))} every {' x '.join(map(str, plan.step))}, fragments "
         f"{'by section' if plan.flat else 'in 3-D'}, threshold {plan.threshold:g}"
     )
