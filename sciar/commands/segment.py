@@ -175,20 +175,25 @@ def _reference(name: str, dataset: str, voxel: tuple[float, float, float] | None
 
 def _say_plan(plan: VolumePlan) -> None:
     blocks = plan.blocks
+    fragments = "by section" if plan.flat else "in 3-D"
     print(
-        f"{' x '.join(map(str, plan.shape))} voxels of {' x '.join(f'{v:g}' for v in plan.voxel)} "
-        f"nm: {len(blocks):,} block{'s' if len(blocks) > 1 else ''} of {' x '.join(map(str, plan.block))}, windows of "
-        f"{' x '.join(map(str, plan.window))} every {' x '.join(map(str, plan.step))}, fragments "
-        f"{'by section' if plan.flat else 'in 3-D'}, threshold {plan.threshold:g}"
+        f"{_sizes(plan.shape)} voxels of {_sizes(plan.voxel)} nm: {len(blocks):,} "
+        f"block{'s' if len(blocks) > 1 else ''} of {_sizes(plan.block)}, windows of "
+        f"{_sizes(plan.window)} every {_sizes(plan.step)}, fragments {fragments}, threshold "
+        f"{plan.threshold:g}"
     )
     stages = ", ".join(
         f"{stage} {size / 2**20:,.0f} MB" for stage, size in blocks.memory(plan.window).items()
     )
     print(f"memory of each worker beside Python and the network (0.5 GB): {stages}")
-    print(f"memory of the graph: about 120 bytes an edge; {GRAPH}")
+    print(
+        "memory of the graph: about 120 bytes an edge; at 0.03 edges a voxel, as in serial "
+        "sections, 3.6 GB for a gigavoxel"
+    )
 
 
-GRAPH = "at 0.03 edges a voxel, as in serial sections, 3.6 GB for a gigavoxel"
+def _sizes(numbers: tuple[float, ...]) -> str:
+    return " x ".join(f"{n:g}" for n in numbers)
 
 
 def _progress(stage: str) -> Any:
