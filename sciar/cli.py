@@ -23,6 +23,7 @@ from sciar.commands.demo import demo
 from sciar.commands.evaluate import evaluate
 from sciar.commands.generate import generate
 from sciar.commands.interrupts import Interrupted
+from sciar.commands.invert import invert
 from sciar.commands.models import models
 from sciar.commands.predict import predict
 from sciar.commands.segment import segment
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
 TRAINING = ("fit", "validate", "test", "predict")
 COMMANDS: tuple[Callable[..., int], ...] = (
-    generate, predict, annotate, segment, evaluate, models, data, tokenize, demo,
+    generate, predict, annotate, invert, segment, evaluate, models, data, tokenize, demo,
 )  # fmt: skip
 _TRAINING_HELP = (
     "training: sciar fit|validate|test|predict --config RECIPE (see sciar fit --help). "

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import shutil
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
+from sciar.atomic import write_folder
 from sciar.errors import ModelError, UsageError
 from sciar.model import AutoregressiveModel, ModelConfig
 from sciar.tokenization.base import LayoutTokenizer
@@ -76,22 +74,15 @@ def save_folder(folder: Path, content: ModelFolder, *, half: bool = False) -> No
         "sampling": content.sampling,
         "info": content.info,
     }
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        scratch = Path(tempfile.mkdtemp(prefix=".saving-", dir=folder.parent))
-        try:
-            (scratch / "model.safetensors").write_bytes(weights)
-            text = yaml.safe_dump(config, sort_keys=False, allow_unicode=True)
-            (scratch / "config.yaml").write_text(text, encoding="utf-8")
-            (scratch / "card.md").write_text(content.card, encoding="utf-8")
-            if folder.exists():
-                shutil.rmtree(folder)
-            os.replace(scratch, folder)
-            folder.chmod(0o755)
-        finally:
-            shutil.rmtree(scratch, ignore_errors=True)
-    except OSError as error:
-        raise UsageError(f"{folder}: cannot be written ({error.strerror or error})") from error
+    text = yaml.safe_dump(config, sort_keys=False, allow_unicode=True)
+    write_folder(
+        folder,
+        {
+            "model.safetensors": weights,
+            "config.yaml": text.encode(),
+            "card.md": content.card.encode(),
+        },
+    )
 
 
 def load_folder(folder: Path) -> ModelFolder:

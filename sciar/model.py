@@ -189,7 +189,11 @@ class AutoregressiveModel(nn.Module):
         self.config = replace(self.config, inputs=made)
 
     def forward(
-        self, pack: Pack, noisy: Tensor | None = None, blind: Tensor | None = None
+        self,
+        pack: Pack,
+        noisy: Tensor | None = None,
+        blind: Tensor | None = None,
+        read: Tensor | None = None,
     ) -> tuple[Tensor, Inputs]:
         """Hidden state of every fed position of a pack, and what each was told.
 
@@ -201,6 +205,7 @@ class AutoregressiveModel(nn.Module):
             noisy: (T, W) values to feed in place of the pack's own, or ``None``.
             blind: (B,) sequences whose private questions are put many at once, see
                 :func:`sciar.nn.questions.at_once`.
+            read: (R,) rising fed positions; the states are then those of these alone.
         """
         fed = feed(pack, self.config.questions, self.config.private)
         if blind is not None:
@@ -215,7 +220,7 @@ class AutoregressiveModel(nn.Module):
         memories = packed_memories(
             self.config.decoder, fed.lengths, pack.contexts, private=private, floors=fed.floors
         )
-        return self.decode(inputs, fed.index, memories), inputs
+        return self.decode(inputs, fed.index, memories, read), inputs
 
     def moved(self, pack: Pack, values: Tensor) -> Pack:
         """The pack with other payloads; where these are offsets in space, tokens move with them."""
@@ -227,22 +232,30 @@ class AutoregressiveModel(nn.Module):
         step = torch.where(moves[:, None], (values - pack.values)[:, :axes], 0.0)
         return replace(pack, values=values, positions=pack.positions + step)
 
-    def decode(self, inputs: Inputs, positions: Tensor, memories: Sequence[LayerMemory]) -> Tensor:
+    def decode(
+        self,
+        inputs: Inputs,
+        positions: Tensor,
+        memories: Sequence[LayerMemory],
+        read: Tensor | None = None,
+    ) -> Tensor:
         """(M, hidden) states of given inputs; ``positions`` are their (M,) indices.
+
+        Of those that are ``read`` alone, if this is given.
 
         Raises:
             UsageError: the decoder turns with the places of tokens, and these have none such.
         """
         config, x = self.config.decoder, self.embedding(inputs)
         if not config.axes:
-            return self.decoder(x, positions, memories)
+            return self.decoder(x, positions, memories, read=read)
         if inputs.position.shape[1] != config.axes:
             raise UsageError(
                 f"the decoder has {config.axes} rotary axes, but the layout of the tokens has "
                 f"{inputs.position.shape[1]}: set the decoder's axes to those of the layout"
             )
         places = inputs.next.place if config.ahead else None
-        return self.decoder(x, inputs.position, memories, places)
+        return self.decoder(x, inputs.position, memories, places, read)
 
     def extra(self, name: str, type: type[_Extra], purpose: str) -> _Extra:
         """A module beside decoder and heads.

@@ -26,6 +26,7 @@ from lightning.pytorch.utilities.exceptions import SIGTERMException
 from sciar.datasets.answer_data import AnswerData
 from sciar.datasets.datamodule import StructureData
 from sciar.datasets.files import write_json
+from sciar.datasets.program_data import ProgramData
 from sciar.datasets.residue_data import ResidueData
 from sciar.datasets.volume_data import VolumeData
 from sciar.errors import UsageError
@@ -128,6 +129,7 @@ class ExportModel(L.Callback):
             "recipe": name,
             "data": self.data,
             **_counts(trainer),
+            **getattr(trainer.datamodule, "facts", {}),  # type: ignore[attr-defined]
             **_format(trainer),
             **_objective(pl_module),
             "steps": trainer.global_step,
@@ -215,6 +217,7 @@ KINDS = {
     "structures": Kind(AutoregressiveTask, StructureData, {"model.tokenizer": _fitted_tokenizer}),
     "answers": Kind(AutoregressiveTask, AnswerData, {"model.tokenizer": _fitted_tokenizer}),
     "volumes": Kind(AutoregressiveTask, VolumeData, {"model.tokenizer": _fitted_tokenizer}),
+    "programs": Kind(AutoregressiveTask, ProgramData, {"model.tokenizer": _fitted_tokenizer}),
     "masked-residues": Kind(MaskedResidueTask, ResidueData, {"model.background": _background}),
 }
 """Name that a recipe gives as ``task`` -> what is trained; ``structures`` needs no name."""
@@ -268,7 +271,7 @@ class TrainingCLI(LightningCLI):
         args: list[str],
         **options: Any,
     ) -> None:
-        self._links = next(k.links for k in KINDS.values() if k.task is task)
+        self._links = next(k.links for k in KINDS.values() if k.task is task and k.data is data)
         self._insists = any(a.partition("=")[0] == "--trainer.precision" for a in args)
         self._rows: list[dict[str, Any]] = []
         super().__init__(task, data, args=args, **options)

@@ -4,6 +4,8 @@
         --metrics test=runs/perov5-csp/test.json --note "..."
 
 ``--metrics`` takes the files that ``sciar evaluate --json`` wrote; the card shows their counts.
+``--scores`` takes those of ``scripts/score_answers.py --out``, for models of answers, with the
+calibration that they hold.
 """
 
 from __future__ import annotations
@@ -48,6 +50,40 @@ def metrics(label: str, path: Path) -> str:
     return f"## Metrics: {label}\n\n{head}```\n{format_table(summary)}\n```\n"
 
 
+def scores(label: str, path: Path) -> tuple[str, dict[str, Any]]:
+    """One section of the card from a file of ``score_answers.py``, and the calibration of tasks."""
+    rows = json.loads(path.read_text(encoding="utf-8"))
+    lines = [f"## Scores: {label}", "", "| task | figures | answered | ECE |", "|---|---|---|---|"]
+    settings: dict[str, Any] = {}
+    for row in rows:
+        how = " one by one" if "residues" in row and not row["at_once"] else ""
+        error = (row.get("calibration") or {}).get("ece")
+        lines.append(
+            f"| {row['task']}{how} | {figures(row)} | {row['answered']:,} of {row['records']:,} | "
+            f"{'' if error is None else f'{error:.3f}'} |"
+        )
+        if row.get("settings") and not how:
+            settings[row["task"]] = row["settings"]
+    return "\n".join([*lines, ""]), settings
+
+
+def figures(row: dict[str, Any]) -> str:
+    """The figures of one task, with counts."""
+    found = []
+    for name in ("residues", "accuracy"):
+        if isinstance(row.get(name), dict):
+            r = row[name]
+            found.append(f"{name} {r['rate']:.3f} ({r['count']:,} of {r['of']:,})")
+    if "macro_f1" in row:
+        found.append(f"macro F1 {row['macro_f1']:.3f}")
+    for name in ("spearman", "spearman of means", "ndcg", "mcc", "f1", "f1_micro"):
+        if isinstance(row.get(name), float):
+            found.append(f"{name} {row[name]:.3f}")
+    if "fmax" in row:
+        found.append(f"Fmax {row['fmax']['fmax']:.3f} ({row['fmax']['proteins']:,} proteins)")
+    return ", ".join(found)
+
+
 def examples(path: Path, count: int = 24) -> list[str]:
     """Compositions or SMILES of some records, evenly spread over the file."""
     records, _ = read_all(path)
@@ -73,6 +109,7 @@ def main() -> None:
     parser.add_argument("--name")
     parser.add_argument("--sampling", type=json.loads, default={})
     parser.add_argument("--metrics", action="append", default=[], metavar="LABEL=FILE")
+    parser.add_argument("--scores", action="append", default=[], metavar="LABEL=FILE")
     parser.add_argument("--note", action="append", default=[])
     parser.add_argument("--examples", type=Path, help="records whose content the demo asks for")
     options = parser.parse_args()
@@ -82,8 +119,14 @@ def main() -> None:
     for entry in options.metrics:
         label, _, file = entry.partition("=")
         parts.append(metrics(label, Path(file)))
-    text = card(name, content.info, options.sampling, parts)
     info = {k: v for k, v in content.info.items() if k != "examples"}
+    for entry in options.scores:
+        label, _, file = entry.partition("=")
+        section, settings = scores(label, Path(file))
+        parts.append(section)
+        if settings:
+            info["calibration"] = {**info.get("calibration", {}), **settings}
+    text = card(name, content.info, options.sampling, parts)
     if options.examples:
         info["examples"] = examples(options.examples)
     made = replace(content, name=name, sampling=options.sampling, card=text, info=info)

@@ -30,8 +30,8 @@ from sciar.nn.encoders.esm2_weights import load_esm2
 Parts = dict[str, list[Example]]
 Method = Callable[[], tuple[dict[str, list[Any]], dict[str, Any]]]
 METHODS = (
-    "ridge", "ridge-pairs", "ridge-pairs-1", "nearest", "cnn", "linear-probe",
-    "attention-pool", "last-k",
+    "ridge", "ridge-pairs", "ridge-pairs-1", "ridge-pairs-log", "nearest", "cnn",
+    "linear-probe", "attention-pool", "last-k",
 )  # fmt: skip
 
 
@@ -51,6 +51,8 @@ def methods(
             yield "ridge-pairs", partial(linear.ridge, given, parts, paired)
             # A fixed penalty beside it: with few validation records the choice is a lottery.
             yield "ridge-pairs-1", partial(linear.ridge, given, parts, paired, (1.0,))
+            if min(e.label for e in (*parts["train"], *parts["val"])) > -0.05:
+                yield "ridge-pairs-log", partial(linear.ridge_of_logarithms, given, parts, paired)
     else:
         yield "ridge", partial(linear.ridge, given, parts, linear.composition)
         yield "nearest", partial(linear.nearest, given, parts)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -131,6 +132,21 @@ def windows(sequence: str, width: int = WINDOW) -> np.ndarray:
     half = width // 2
     padded = np.concatenate([np.full(half, 20), ids, np.full(half, 20)])
     return np.lib.stride_tricks.sliding_window_view(padded, width)
+
+
+def ridge_of_logarithms(
+    experiment: Experiment,
+    parts: dict[str, list[Example]],
+    features: Callable[[str], np.ndarray],
+    offset: float = 0.05,
+) -> tuple[dict[str, list[Any]], dict[str, Any]]:
+    """Ridge regression of ln(label + offset): effects of mutations on fitness multiply."""
+    learnt = dict(parts)
+    for name in ("train", "val"):
+        learnt[name] = [replace(e, label=float(np.log(e.label + offset))) for e in parts[name]]
+    made, settings = ridge(experiment, learnt, features)
+    plain = {name: (np.exp(values) - offset).tolist() for name, values in made.items()}
+    return plain, settings | {"offset": offset}
 
 
 def ridge_windows(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -88,7 +89,7 @@ def judge(
         value = task.decode(made.tokens, protein, made.payload, id)
     except RecordError as error:
         return failed(id, task.name, error)
-    chosen = [_log_q(step, temperature) for step in made.steps]
+    chosen = _log_qs(made.steps, temperature)
     logp = float(sum(chosen))
     confidence: float | None = float(np.exp(logp))
     if task.codec.parallel:
@@ -105,31 +106,52 @@ def tempered(log_p: np.ndarray, temperature: float) -> np.ndarray:
     return scaled - np.logaddexp.reduce(scaled)
 
 
+def _log_qs(steps: Sequence[Step], temperature: float) -> list[float]:
+    """Log-probabilities of the decisions that were taken.
+
+    Those of one class a residue have all the same alternatives, and are taken together.
+    """
+    alike = len(steps) > 1 and all(s.ids is steps[0].ids and not len(s.decided) for s in steps)
+    if not alike:
+        return [_log_q(step, temperature) for step in steps]
+    scaled = np.stack([step.log_p for step in steps]).astype(np.float64) / temperature
+    place = {int(token): i for i, token in enumerate(steps[0].ids)}
+    at = [place[step.token] for step in steps]
+    chosen = scaled[np.arange(len(at)), at] - np.logaddexp.reduce(scaled, axis=1)
+    return [float(x) for x in chosen]
+
+
 def _log_q(step: Step, temperature: float) -> float:
     """Log-probability of the decision that was taken."""
     if len(step.decided):
         # Members are in or out by their own chances, whose threshold made the decision.
-        inside = np.clip(step.chances, 1e-12, 1 - 1e-12)
-        if temperature != 1.0:
-            odds = (np.log(inside) - np.log1p(-inside)) / temperature
-            inside = 1 / (1 + np.exp(-odds))
+        inside = _tempered_odds(step.chances, temperature)
         taken = step.decided == step.token
         return float(np.log(np.where(taken, inside, 1 - inside)).sum())
     at = int(np.flatnonzero(step.ids == step.token)[0])
     return float(tempered(step.log_p, temperature)[at])
 
 
+def _tempered_odds(chances: np.ndarray, temperature: float) -> np.ndarray:
+    """Chances of belonging at another temperature of their odds."""
+    inside = np.clip(chances, 1e-12, 1 - 1e-12)
+    if temperature == 1.0:
+        return inside
+    return 1 / (1 + np.exp(-(np.log(inside) - np.log1p(-inside)) / temperature))
+
+
 def _scores(task: Task, made: Answered, vocabulary: Vocabulary, temperature: float) -> Any:
     codec, steps = task.codec, made.steps
     if codec.parallel:
-        return [float(np.exp(_log_q(step, temperature))) for step in steps]
+        return [float(np.exp(x)) for x in _log_qs(steps, temperature)]
     if isinstance(codec, Digits):
         mean, std = digits_moments(codec, made, vocabulary, temperature)
         return {"mean": mean, "std": std}
     if any(len(step.decided) for step in steps):
         chances: dict[Any, float] = {}
         for step in steps:
-            for token, chance in zip(step.decided, step.chances, strict=True):
+            inside = _tempered_odds(step.chances, temperature)
+            for token, chance in zip(step.decided, inside, strict=True):
                 chances[_member(vocabulary.names[token])] = float(chance)
         return chances
     if len(steps) == 1 and len(made.tokens) == 1:

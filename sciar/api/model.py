@@ -4,25 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
+import numpy as np
 import torch
 
 from sciar import zoo
 from sciar.api.annotate import Annotator, Asked
 from sciar.api.answers import Answer
+from sciar.api.inversion import Inversion, InversionSettings, Seen, invert
 from sciar.api.prompts import Composition, Prompt, Wish
 from sciar.api.properties import Prediction, predict
 from sciar.api.ranking import Basis, RankBy, basis_of, check_keep, ranked
 from sciar.api.samples import FAILED, Sample
 from sciar.datasets.readers import RecordFailure
-from sciar.errors import UsageError
+from sciar.errors import RecordError, UsageError
 from sciar.folder import ModelFolder, load_folder, save_folder
 from sciar.generation.engine import Job
 from sciar.generation.samples import RawSample, draw_jobs
 from sciar.generation.settings import GenerationSettings
 from sciar.model import AutoregressiveModel
-from sciar.records import Protein, ProteinRecord, Record
+from sciar.records import PowderPattern, Protein, ProteinRecord, Record
 from sciar.tokenization.base import LayoutTokenizer
 
 
@@ -135,6 +137,40 @@ class Model:
             UsageError: the model makes structures and predicts no properties.
         """
         return predict(self, records, **options)
+
+    @overload
+    def invert(  # type: ignore[overload-overlap]
+        self, observations: np.ndarray | PowderPattern, **options: Any
+    ) -> Inversion: ...
+
+    @overload
+    def invert(self, observations: Iterable[Seen], **options: Any) -> Iterator[Inversion]: ...
+
+    def invert(
+        self, observations: np.ndarray | PowderPattern | Iterable[Seen], **options: Any
+    ) -> Inversion | Iterator[Inversion]:
+        """Programs that describe images or patterns; see :mod:`sciar.api.inversion`.
+
+        Args:
+            observations: one array of pixels or one
+                :class:`~sciar.records.PowderPattern`, which gives one inversion; or (id,
+                observation) pairs, which give an iterator over as many.
+            options: of :class:`~sciar.api.inversion.InversionSettings`.
+
+        Raises:
+            UsageError: the model describes no observations, or an unknown option.
+            RecordError: the one observation is bad; among several it becomes a failed inversion.
+        """
+        try:
+            settings = InversionSettings(**options)
+        except TypeError as error:
+            raise UsageError(f"invert takes other options ({error})") from error
+        if isinstance(observations, np.ndarray | PowderPattern):
+            (found,) = invert(self, [("observation", observations)], settings)
+            if not found.ok:
+                raise RecordError(found.message)
+            return found
+        return invert(self, observations, settings)
 
     def rank_basis(self) -> Basis:
         """What samples can be ranked by; see :func:`sciar.api.ranking.basis_of`."""

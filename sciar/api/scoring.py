@@ -15,6 +15,7 @@ import numpy as np
 
 from sciar.api.annotate import Annotator
 from sciar.api.answers import Answer
+from sciar.api.confidence import Pairs, of_classes, of_members, of_residues
 from sciar.evaluation import calibration as reliability
 from sciar.evaluation.classes import accuracy, residue_accuracy
 from sciar.evaluation.classes import sites as site_scores
@@ -24,6 +25,7 @@ from sciar.generation.answered import frequencies
 from sciar.generation.decisions import decisions
 from sciar.records import Annotation, ProteinRecord
 from sciar.tokenization.answers.multi import MultiLabel
+from sciar.tokenization.answers.single import SingleClass
 from sciar.tokenization.answers.sites import Sites
 from sciar.tokenization.answers.task import Task
 from sciar.tokenization.answers.terms import Terms
@@ -32,7 +34,8 @@ from sciar.tokenization.answers.tree import Tree
 if TYPE_CHECKING:
     from sciar.api.model import Model
 
-THRESHOLDS = tuple(np.round(np.arange(0.05, 1.0, 0.05), 2).tolist())
+THRESHOLDS = (0.005, 0.01, 0.02, 0.03, *np.round(np.arange(0.05, 1.0, 0.05), 2).tolist())
+"""Tried on validation data; the smallest are for members as rare as residues that bind a metal."""
 
 
 @dataclass(frozen=True)
@@ -86,7 +89,8 @@ def score(
 
     Returns:
         ``task``, ``records``, ``answered``, ``coverage``, ``seconds``, and the figures of the
-        task's type of answer.
+        task's type of answer; for classes, residues and sites also ``calibration``, which tells
+        whether confidences come true (:func:`sciar.evaluation.calibration.calibration`).
     """
     annotator = Annotator(model, [task], at_once=at_once, scores=True, threshold=threshold)
     spec = annotator.tasks[0]
@@ -101,6 +105,9 @@ def score(
         "residues_read": sum(len(e.record.protein) for e in examples),
     }  # fmt: skip
     figures |= _figures(spec, annotator.tokenizer.tasks, examples, made)
+    pairs = _confidences(spec, examples, made)
+    if len(pairs[0]):
+        figures["calibration"] = reliability.calibration(*pairs)
     if samples and isinstance(spec.codec, MultiLabel | Terms | Tree):
         figures |= _fmax(annotator, spec, examples, samples)
     return figures
@@ -137,6 +144,20 @@ def _figures(
         return figures
     truth_values = [_canonical(task, e) for e in examples]
     return accuracy(truth_values, [p.value for p in made])
+
+
+def _confidences(task: Task, examples: list[Labelled], made: list[Answer]) -> Pairs:
+    """Confidences and whether they came true, for answers whose decisions can be told apart."""
+    codec = task.codec
+    if codec.parallel:
+        truth = ["".join(map(str, e.value)) for e in examples]
+        masks = [e.mask or "1" * len(t) for e, t in zip(examples, truth, strict=True)]
+        return of_residues(truth, masks, made)
+    if isinstance(codec, Sites):
+        return of_members([_canonical(task, e) for e in examples], made)
+    if isinstance(codec, SingleClass):
+        return of_classes([_canonical(task, e) for e in examples], made)
+    return of_classes([], [])
 
 
 def _fmax(
@@ -182,7 +203,10 @@ def _per_residue(
     figures = residue_accuracy(truth, predicted, masks)
     for other in tasks:
         codec = other.codec
+        # By name, as ``bind_metal`` of ``bind``: other tasks may call their field the same.
         if not (isinstance(codec, Sites) and codec.positive and other.field == task.field):
+            continue
+        if not other.name.startswith(f"{task.name}_"):
             continue
         flags = [
             [np.array([letter in codec.positive for letter in (text or "-" * len(true))])

@@ -62,7 +62,8 @@ def join(
         made = replace(best, value=value)
     elif isinstance(found[0].value, float):
         made = replace(found[0], value=float(np.mean([p.value for p in found])))
-        made = replace(made, confidence=_mean([p.confidence for p in found]), scores=None)
+        mixed = _mixture([p.scores for p in found])
+        made = replace(made, confidence=_mean([p.confidence for p in found]), scores=mixed)
     elif isinstance(found[0].value, tuple):
         made = _union(task, parts)
     else:
@@ -115,6 +116,16 @@ def _union(task: Task, parts: list[Part]) -> Answer:
         first, value=tuple(order), confidence=_mean([p.confidence for *_, p in parts]),
         scores=chances,
     )  # fmt: skip
+
+
+def _mixture(parts: list[Any]) -> dict[str, float] | None:
+    """Mean and standard deviation of the windows' distributions taken together."""
+    if not all(isinstance(part, dict) for part in parts):
+        return None
+    means = np.array([part["mean"] for part in parts])
+    second = np.array([part["std"] for part in parts]) ** 2 + means**2
+    mean = float(means.mean())
+    return {"mean": mean, "std": float(np.sqrt(max(0.0, second.mean() - mean**2)))}
 
 
 def _in_order(members: set[Any], answers: list[tuple[Any, ...]]) -> list[Any]:

@@ -84,13 +84,16 @@ def annotate(
     )
     with Interrupts() as interrupts:
         with interrupts.hold() as held:
-            outcome = _run(job, resume, held, ray, ray_workers)
+            outcome = run_job(job, resume, held, ray, ray_workers)
             signal = 0 if outcome.complete else held()
         with interrupts.shield_quietly():
-            return _finish(job, outcome, signal, json)
+            return finish(job, outcome, signal, json)
 
 
-def _run(job: Job, resume: bool, stop: Callable[[], int], ray: str, workers: int | None) -> Outcome:
+def run_job(
+    job: Job, resume: bool, stop: Callable[[], int], ray: str, workers: int | None
+) -> Outcome:
+    """Run a job here or on a cluster, with a bar; repeated ids are told once."""
     from sciar.datasets.readers import DuplicateIdWarning
     from sciar.jobs.progress import Bar
     from sciar.jobs.run import run
@@ -111,8 +114,8 @@ def _run(job: Job, resume: bool, stop: Callable[[], int], ray: str, workers: int
     return outcome
 
 
-def _finish(job: Job, outcome: Outcome, signal: int, json: str) -> int:
-    """Counts and exit code."""
+def finish(job: Job, outcome: Outcome, signal: int, json: str) -> int:
+    """Print the counts of a job, write them to ``json``, and return the exit code."""
     if signal or not outcome.complete:
         print(f"interrupted: {outcome.records:,} records are done; --resume goes on from there")
     failed = outcome.rows - outcome.good

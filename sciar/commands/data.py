@@ -61,10 +61,10 @@ def make(
     workers: int = 1,
     options: dict[str, Any] | None = None,
 ) -> int:
-    """Make pictures with their programs; goes on where it was interrupted.
+    """Make pictures or patterns with their programs; goes on where it was interrupted.
 
     Args:
-        kind: dots, scenes or poses.
+        kind: dots, scenes, poses, haadf (micrographs) or pxrd (powder patterns).
         folder: where the shards go.
         split: distribution that is drawn from; default: the first of the kind, for training.
         count: how many pictures.

@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 def demo(
     out: str = "demo", n: int = 24, seed: int = 0, zoo_only: bool = False, json: str = ""
 ) -> int:
-    """Generate crystals and molecules with every installed model; one page shows them all.
+    """Every installed model at work: structures made, proteins asked about; one page shows all.
 
-    Writes CIF, extended XYZ and SDF files, and report.html. Without an installed model a tiny one
-    is trained first, on the sample that ships with the package.
+    Writes CIF, extended XYZ and SDF files, answers as JSON lines, and report.html. Without an
+    installed model a tiny one is trained first, on the sample that ships with the package.
 
     Args:
         out: folder to write.
@@ -33,6 +33,7 @@ def demo(
         json: file for the counts and metrics of each model.
     """
     from sciar import api
+    from sciar.commands.demo_answers import show_answers
     from sciar.commands.demo_training import tiny_models
     from sciar.evaluation.report import Text
 
@@ -40,7 +41,10 @@ def demo(
     folder = Path(out)
     found = [p for p in zoo.paths().values() if not zoo.describe(p).is_encoder]
     models = [api.load(path) for path in found]
-    intro = [f"{len(models)} models of the zoo, {n} structures each, seed {seed}."]
+    intro = [
+        f"{len(models)} models of the zoo, {n} structures each, seed {seed}. Those that answer "
+        "questions are asked about a few proteins."
+    ]
     if not models and not zoo_only:
         print("no model is installed: training tiny ones on the shipped sample (a minute)")
         models = tiny_models()
@@ -53,6 +57,10 @@ def demo(
     numbers: dict[str, Any] = {}
     kept = asked = 0
     for model in models:
+        if "task" in model.tokenizer.conditions:
+            lines = _card_lines(model)
+            good, total = show_answers(model, min(n, 4), folder, lines, sections, numbers)
+            kept, asked = kept + good, asked + total
         for kind in model.tokenizer.makes:
             good, total = _show(model, kind, n, seed, folder, sections, numbers)
             kept, asked = kept + good, asked + total
@@ -60,7 +68,8 @@ def demo(
     page = write_page(folder / "report.html", "SciAR demo", sections, provenance=facts)
     if json:
         write_json(json, numbers)
-    print(f"{kept} of {asked} structures in {facts['seconds']} s, written to {folder.resolve()}")
+    what = f"{kept} of {asked} structures and answers in {facts['seconds']} s"
+    print(f"{what}, written to {folder.resolve()}")
     print(f"open {page.resolve()} in a browser")
     return exits.of(kept, asked)
 

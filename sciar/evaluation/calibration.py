@@ -167,14 +167,3 @@ def _scores(confidence: np.ndarray, right: np.ndarray) -> tuple[np.ndarray, np.n
     if not ((confidence >= 0) & (confidence <= 1)).all():
         raise UsageError("confidences lie between 0 and 1")
     return confidence, right
-
-
-def interval_coverage(truth: np.ndarray, low: np.ndarray, high: np.ndarray) -> dict[str, Any]:
-    """How many measured values lie inside their predicted intervals: ``count, of, rate``."""
-    truth, low, high = (np.asarray(x, dtype=np.float64) for x in (truth, low, high))
-    inside = (low <= truth) & (truth <= high)
-    return {
-        "count": int(inside.sum()),
-        "of": len(truth),
-        "rate": float(inside.mean()) if len(truth) else None,
-    }

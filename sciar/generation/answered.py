@@ -1,8 +1,8 @@
-"""Answers of a model to questions about proteins, in batches.
+"""Answers of a model to questions about what is given whole, such as a protein, in batches.
 
-Questions with one decision, and answers with one token a residue that are read at once, need one
-pass over their prompts; all others go through the engine. Neither depends on what else is in the
-batch.
+Questions with one decision, and answers with one word for each slot of the prompt (a residue) that
+are read at once, need one pass over their prompts; all others go through the engine. Neither
+depends on what else is in the batch.
 """
 
 from __future__ import annotations
@@ -16,12 +16,14 @@ import numpy as np
 import torch
 
 from sciar.generation.engine import Engine, Job, Step
+from sciar.generation.questions import Asking, Question
 from sciar.generation.settings import GenerationSettings
 from sciar.model import AutoregressiveModel
 from sciar.objectives.grouped import slots_of_prompt
 from sciar.tokenization.cursor import Request
 from sciar.tokenization.packing import pack
-from sciar.tokenization.protein import ProteinTokenizer
+
+_NO_IDS, _NONE = np.zeros(0, dtype=np.int64), np.zeros(0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +46,7 @@ class Answered:
 @torch.inference_mode()
 def answer(
     model: AutoregressiveModel,
-    tokenizer: ProteinTokenizer,
+    tokenizer: Asking,
     requests: Sequence[Request],
     settings: GenerationSettings,
     *,
@@ -53,34 +55,37 @@ def answer(
 ) -> list[Answered]:
     """One answer for each request, in their order.
 
-    Requests about one protein should follow each other: it is then encoded once.
+    Requests about one subject should follow each other: it is then encoded once.
 
     Args:
         model: in evaluation mode.
         tokenizer: of the model.
         requests: made by the tokenizer.
         settings: of the engine; a trace is always kept.
-        at_once: read answers with one token a residue from the states of the residues, in one pass,
-            which needs a model whose training included this (``objective.readout``).
+        at_once: read answers with one word for each slot of the prompt from the states of the
+            slots, in one pass, which needs a model whose training included this
+            (``objective.readout``).
         budget: most tokens of prompts that are read in one pass; it never changes an answer.
     """
-    quick = [i for i, r in enumerate(requests) if _is_quick(r, at_once)]
+    questions = [tokenizer.question(request) for request in requests]
+    quick = [i for i, question in enumerate(questions) if _is_quick(question, at_once)]
     found: dict[int, Answered] = {}
-    for part in _parts(requests, quick, budget):
-        read = _read(model, tokenizer, [requests[i] for i in part])
-        found |= dict(zip(part, read, strict=True))
+    names = tokenizer.vocabulary.names
+    for part in _parts(questions, quick, budget):
+        for i, steps in zip(part, _read(model, [questions[i] for i in part]), strict=True):
+            found[i] = Answered(tuple(names[s.token] for s in steps), (), tuple(steps))
     slow = [i for i in range(len(requests)) if i not in found]
-    for part in _parts(requests, slow, budget):
+    for part in _parts(questions, slow, budget):
         found |= _drawn(model, tokenizer, requests, part, settings)
     return [found[i] for i in range(len(requests))]
 
 
-def _parts(requests: Sequence[Request], chosen: list[int], budget: int) -> Iterator[list[int]]:
-    """Requests in order, as many at a time as their prompts fit into the budget."""
+def _parts(questions: Sequence[Question], chosen: list[int], budget: int) -> Iterator[list[int]]:
+    """Questions in order, as many at a time as their prompts fit into the budget."""
     part: list[int] = []
     total = 0
     for i in chosen:
-        size = len(requests[i].constraints["protein"]) + 2
+        size = questions[i].size
         if part and total + size > budget:
             yield part
             part, total = [], 0
@@ -92,7 +97,7 @@ def _parts(requests: Sequence[Request], chosen: list[int], budget: int) -> Itera
 
 def _drawn(
     model: AutoregressiveModel,
-    tokenizer: ProteinTokenizer,
+    tokenizer: Asking,
     requests: Sequence[Request],
     part: list[int],
     settings: GenerationSettings,
@@ -111,7 +116,7 @@ def _drawn(
 
 def frequencies(
     model: AutoregressiveModel,
-    tokenizer: ProteinTokenizer,
+    tokenizer: Asking,
     requests: Sequence[Request],
     samples: int,
     seed: int = 0,
@@ -131,53 +136,38 @@ def frequencies(
     owner = {id(job): i for i, job in jobs}
     counts: list[dict[Any, float]] = [{} for _ in requests]
     for drawn in Engine(model, tokenizer, settings).run([job for _, job in jobs]):
-        request = drawn.job.request
-        task, protein = request.constraints["task"], request.constraints["protein"]
         names = [tokenizer.vocabulary.names[i] for i in drawn.sequence.ids]
         tokens = names[drawn.sequence.context : -1]
         own = counts[owner[id(drawn.job)]]
-        for member in task.decode(tokens, protein):
+        for member in tokenizer.question(drawn.job.request).members(tokens):
             own[member] = own.get(member, 0.0) + 1.0 / samples
     return [{m: min(1.0, f) for m, f in own.items()} for own in counts]
 
 
-def _is_quick(request: Request, at_once: bool) -> bool:
-    codec = request.constraints["task"].codec
-    if codec.parallel:
-        return at_once
-    protein = request.constraints["protein"]
-    if codec.slots or codec.max_tokens(protein) != 1:
-        return False
-    return not codec.grammar(codec.vocabulary, protein).allowed()[1]
+def _is_quick(question: Question, at_once: bool) -> bool:
+    return at_once if question.parallel else question.single
 
 
-def _read(
-    model: AutoregressiveModel, tokenizer: ProteinTokenizer, requests: Sequence[Request]
-) -> list[Answered]:
-    """Answers from one pass over the prompts."""
-    if not requests:
-        return []
+def _read(model: AutoregressiveModel, questions: Sequence[Question]) -> list[list[Step]]:
+    """Decisions of answers from one pass over the prompts."""
     device = next(model.parameters()).device
-    asked = [(r.constraints["task"], r.constraints["protein"]) for r in requests]
-    batch = pack([tokenizer.prompt(protein, task) for task, protein in asked]).to(device)
-    hidden, _ = model(batch)
-    ends, made = batch.lengths.cumsum(0).tolist(), []
-    for end, length, (task, protein) in zip(ends, batch.lengths.tolist(), asked, strict=True):
-        if task.codec.parallel:
-            ids = tokenizer.vocabulary.ids(task.codec.names)
-            rows = slots_of_prompt(batch, slice(end - length, end))
-        else:
-            ids = np.flatnonzero(task.grammar(tokenizer.vocabulary, protein).allowed()[0])
-            rows = torch.tensor([end - 1], device=device)
+    batch = pack([question.prompt() for question in questions]).to(device)
+    ends = batch.lengths.cumsum(0).tolist()
+    rows = [
+        slots_of_prompt(batch, slice(end - length, end))
+        if question.parallel
+        else torch.tensor([end - 1], device=device)
+        for end, length, question in zip(ends, batch.lengths.tolist(), questions, strict=True)
+    ]
+    hidden, _ = model(batch, read=torch.cat(rows))
+    made = []
+    for states, question in zip(hidden.split([len(r) for r in rows]), questions, strict=True):
+        ids = question.choices()
         # Only the rows of the output layer that the grammar allows are computed.
         weight = model.words.out.weight[torch.from_numpy(ids).long().to(device)]
-        log_p = (hidden[rows] @ weight.T).float().log_softmax(-1).cpu().numpy()
-        best = ids[log_p.argmax(1)]
-        none = np.zeros(0)
-        steps = tuple(
-            Step(int(token), ids, row, none.astype(np.int64), none)
-            for token, row in zip(best, log_p, strict=True)
+        log_p = (states @ weight.T).float().log_softmax(-1).cpu().numpy()
+        best = ids[log_p.argmax(1)].tolist()
+        made.append(
+            [Step(token, ids, row, _NO_IDS, _NONE) for token, row in zip(best, log_p, strict=True)]
         )
-        names = tuple(tokenizer.vocabulary.names[t] for t in best)
-        made.append(Answered(names, (), steps))
     return made

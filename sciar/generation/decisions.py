@@ -7,26 +7,26 @@ the grammar allows there, as generation would have had it after the true tokens 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import torch
 
 from sciar.generation.engine import Step
+from sciar.generation.questions import Asking
 from sciar.generation.ranked import hazards
 from sciar.model import AutoregressiveModel
 from sciar.objectives.grouped import slots_of_prompt
-from sciar.records import Annotation
-from sciar.tokenization.cursor import Choice, SlotQuery
+from sciar.tokenization.cursor import Choice, Request, SlotQuery
 from sciar.tokenization.packing import pack
-from sciar.tokenization.protein import ProteinTokenizer
+from sciar.tokenization.sequence import TokenSequence
 
 
 @torch.inference_mode()
 def decisions(
     model: AutoregressiveModel,
-    tokenizer: ProteinTokenizer,
-    notes: Sequence[Annotation],
+    tokenizer: Asking,
+    examples: Sequence[Any],
     *,
     at_once: bool = False,
     budget: int = 8192,
@@ -36,41 +36,42 @@ def decisions(
     Args:
         model: in evaluation mode.
         tokenizer: of the model.
-        notes: proteins with their answers.
-        at_once: of answers with one token a residue, the decisions at the residues.
+        examples: subjects with their answers, as the tokenizer takes them.
+        at_once: of answers with one word for each slot of the prompt, the decisions at the slots.
         budget: tokens in one pass.
 
     Raises:
         RecordError: an answer that the tokenizer cannot express.
     """
     found: list[list[Step]] = []
-    batch: list[Annotation] = []
+    batch: list[tuple[Request, TokenSequence]] = []
     total = 0
-    for note in notes:
-        size = 2 * len(note.protein) + 16
-        if batch and total + size > budget:
+    for example in examples:
+        request, sequence = tokenizer.solved(example)
+        if batch and total + len(sequence) > budget:
             found += _batch(model, tokenizer, batch, at_once)
             batch, total = [], 0
-        batch.append(note)
-        total += size
+        batch.append((request, sequence))
+        total += len(sequence)
     return found + (_batch(model, tokenizer, batch, at_once) if batch else [])
 
 
 def _batch(
-    model: AutoregressiveModel, tokenizer: ProteinTokenizer, notes: list[Annotation], at_once: bool
+    model: AutoregressiveModel,
+    tokenizer: Asking,
+    batch: list[tuple[Request, TokenSequence]],
+    at_once: bool,
 ) -> list[list[Step]]:
     device = next(model.parameters()).device
-    sequences = [tokenizer.encode(replace(note, mask="")) for note in notes]
-    packed = pack(sequences).to(device)
+    packed = pack([sequence for _, sequence in batch]).to(device)
     hidden, _ = model(packed)
     ends = packed.lengths.cumsum(0).tolist()
     made = []
-    for note, sequence, end in zip(notes, sequences, ends, strict=True):
+    for (request, sequence), end in zip(batch, ends, strict=True):
         start = end - len(sequence)
-        question = {"protein": note.protein, "task": note.task}
-        cursor = tokenizer.cursor(tokenizer.request(question))
+        cursor = tokenizer.cursor(request)
         slots = None
-        if at_once and cursor.task.codec.parallel:
+        if at_once and tokenizer.question(request).parallel:
             slots = slots_of_prompt(packed, slice(start, end)).tolist()
         steps = []
         while isinstance(expected := cursor.expect(), Choice | SlotQuery):

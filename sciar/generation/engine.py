@@ -20,6 +20,7 @@ from torch import Tensor
 from sciar.errors import UsageError
 from sciar.generation.cache import StepPlan
 from sciar.generation.layers import LayerCache
+from sciar.generation.questions import Walking
 from sciar.generation.ranked import take_next
 from sciar.generation.settings import GenerationSettings
 from sciar.generation.store import RowStore
@@ -27,7 +28,6 @@ from sciar.model import AutoregressiveModel
 from sciar.nn.decoder import packed_memories
 from sciar.nn.inputs import Inputs, Surroundings, inputs_at
 from sciar.nn.streams import derive, sample_keys, uniform
-from sciar.tokenization.base import LayoutTokenizer
 from sciar.tokenization.cursor import Choice, Cursor, End, Request, SlotQuery
 from sciar.tokenization.sequence import TokenSequence
 
@@ -143,7 +143,7 @@ class Engine:
     """
 
     def __init__(
-        self, model: AutoregressiveModel, tokenizer: LayoutTokenizer, settings: GenerationSettings
+        self, model: AutoregressiveModel, tokenizer: Walking, settings: GenerationSettings
     ) -> None:
         if settings.at_once and not model.config.private:
             raise UsageError("only a network with private questions can draw words at once")
@@ -255,10 +255,9 @@ class Engine:
         if config.questions and not self.tokenizer.layout.axes:
             # A word without a place is asked about before it is written down.
             store.blank([(first + i, len(row.cursor)) for i, row in enumerate(rows)])
-        for i, (row, group) in enumerate(zip(rows, groups, strict=True)):
-            if len(group) > 1:
-                labels = self.model.vocabulary.ids(spec.label for spec in group)
-                store.announce(first + i, row.fed, group, labels.tolist())
+        told = zip(rows, groups, strict=True)
+        coming = [(first + i, row.fed, group) for i, (row, group) in enumerate(told)]
+        store.announce([c for c in coming if len(c[2]) > 1], self.model.vocabulary.id)
         return entries
 
     def _states(self, hidden: Tensor, last: Tensor, rows: Sequence[_Row]) -> Tensor:
@@ -289,12 +288,19 @@ class Engine:
 
     # -- sampling --------------------------------------------------------------------------------
 
-    def _keys(self, rows: Sequence[_Row]) -> Tensor:
-        """Random key of the position that each row samples next."""
-        index = torch.tensor([row.job.index for row in rows], device=self.device)
-        attempt = torch.tensor([row.job.attempt for row in rows], device=self.device)
-        place = torch.tensor([row.cursor.known for row in rows], device=self.device)
-        return derive(derive(sample_keys(self.settings.seed, index), attempt), place)
+    def _keys(
+        self, rows: Sequence[_Row], counts: Tensor | None = None, turns: Tensor | None = None
+    ) -> Tensor:
+        """Random key of the position that each row samples next.
+
+        With ``counts``, of that many positions of each row, which ``turns`` counts from 0.
+        """
+        told = [(row.job.index, row.job.attempt, row.cursor.known) for row in rows]
+        index, attempt, place = torch.tensor(told, device=self.device).T
+        if counts is None or turns is None:
+            return derive(derive(sample_keys(self.settings.seed, index), attempt), place)
+        keys = derive(sample_keys(self.settings.seed, index), attempt)
+        return derive(keys.repeat_interleave(counts), place.repeat_interleave(counts) + turns)
 
     def _sample(self) -> None:
         choices: list[tuple[int, Choice]] = []
@@ -305,29 +311,44 @@ class Engine:
                 choices.append((i, expected))
             elif isinstance(expected, SlotQuery):
                 slots.setdefault(expected.kind, []).append(i)
-        turn = 0
-        while choices:
-            self._sample_words(choices, turn)
-            turn += 1
-            # Words that were asked about at once: each is drawn under what those before it allow.
-            again = [i for i, _ in choices if self.rows[i].group > turn]
-            asked = [(i, self.rows[i].cursor.expect()) for i in again]
-            choices = [(i, e) for i, e in asked if isinstance(e, Choice)]
+        if choices:
+            self._sample_words(choices)
         for kind in sorted(slots):
             self._sample_slots(kind, slots[kind])
 
-    def _sample_words(self, choices: list[tuple[int, Choice]], turn: int) -> None:
-        at = torch.tensor([i for i, _ in choices], device=self.device)
+    def _sample_words(self, choices: list[tuple[int, Choice]]) -> None:
+        """One word a row, or all that were asked about at once.
+
+        Of these, each is drawn under what those before it allow.
+        """
         rows = [self.rows[i] for i, _ in choices]
+        counts = torch.tensor([row.group for row in rows], device=self.device)
+        at = torch.tensor([i for i, _ in choices], device=self.device).repeat_interleave(counts)
+        firsts = counts.cumsum(0) - counts
+        turns = torch.arange(len(at), device=self.device) - firsts.repeat_interleave(counts)
+        # Scores and random numbers of all turns together; a turn depends on those before it by
+        # what the grammar allows alone.
+        logits = self.model.words(self.hidden[at, turns])
+        u = uniform(self._keys(rows, counts, turns), 1)[:, 0]
+        where = dict(zip((i for i, _ in choices), firsts.tolist(), strict=True))
+        turn = 0
+        while choices:
+            now = torch.tensor([where[i] + turn for i, _ in choices], device=self.device)
+            self._draw(choices, logits[now], u[now])
+            turn += 1
+            again = [i for i, _ in choices if self.rows[i].group > turn]
+            asked = [(i, self.rows[i].cursor.expect()) for i in again]
+            choices = [(i, e) for i, e in asked if isinstance(e, Choice)]
+
+    def _draw(self, choices: list[tuple[int, Choice]], logits: Tensor, u: Tensor) -> None:
+        """One word of each row, from its (V,) logits and a random number."""
+        rows, settings = [self.rows[i] for i, _ in choices], self.settings
         allowed = torch.from_numpy(np.stack([c.mask for _, c in choices])).to(self.device)
-        u = uniform(self._keys(rows), 1)[:, 0]
-        settings = self.settings
-        tokens, logp = self.model.words.sample(
-            self.hidden[at, turn], allowed, u, self._temperature(rows), settings.top_p
-        )
+        heat = self._temperature(rows)
+        tokens, logp = self.model.words.draw(logits, allowed, u, heat, settings.top_p)
         taken = list(zip(tokens.tolist(), logp.tolist(), strict=True))
         if settings.trace or settings.threshold is not None:
-            log_p = self.model.words.log_probs(self.hidden[at, turn], allowed).cpu().numpy()
+            log_p = logits.masked_fill(~allowed, float("-inf")).log_softmax(-1).cpu().numpy()
             for i, (row, (_, choice)) in enumerate(zip(rows, choices, strict=True)):
                 step = _step(choice, log_p[i], taken[i][0], settings.threshold)
                 taken[i] = step.token, float(log_p[i, step.token])
@@ -406,29 +427,23 @@ class Engine:
         store, cache = self.store, self.cache
         assert store is not None and cache is not None
         counts = [len(own) for own in entries]
-        n = max(counts)
-        lengths = torch.tensor(counts, device=self.device)
-        owner = torch.arange(len(rows), device=self.device).repeat_interleave(lengths)
-        inside = torch.cat([torch.arange(c, device=self.device) for c in counts])
-        position = torch.tensor(begins, device=self.device)[owner] + inside
         floor = None
         if self.settings.at_once:
-            told = torch.tensor([row.length for row in rows], device=self.device)[owner]
-            asks = torch.tensor([e[1] for own in entries for e in own], device=self.device)
-            floor = torch.where(asks, told, torch.iinfo(torch.long).max)
-        plan = StepPlan(
-            row=owner,
-            position=position,
-            slot=owner * n + inside,
-            n=n,
-            rows=len(rows),
-            longest=max(b + c for b, c in zip(begins, counts, strict=True)),
-            floor=floor,
+            all_keys = torch.iinfo(torch.long).max
+            told = [
+                row.length if asks else all_keys
+                for row, own in zip(rows, entries, strict=True)
+                for _, asks, _ in own
+            ]
+            floor = torch.tensor(told, device=self.device)
+        plan = StepPlan(begins, counts, self.device, floor)
+        inputs = self._inputs(entries, plan.row)
+        memories = cache.step(plan, torch.tensor(counts, device=self.device))
+        hidden = self.model.decode(inputs, plan.position, memories)
+        self.hidden, self.after = (
+            self._states(hidden, plan.last, rows),
+            _pick(inputs.next, plan.last),
         )
-        inputs = self._inputs(entries, owner)
-        hidden = self.model.decode(inputs, position, cache.step(plan, lengths))
-        last = lengths.cumsum(0) - 1
-        self.hidden, self.after = self._states(hidden, last, rows), _pick(inputs.next, last)
 
 
 def _pick(after: Surroundings, at: Tensor) -> Surroundings:

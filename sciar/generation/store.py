@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -56,17 +56,18 @@ class RowStore:
         values: list[np.ndarray] = []
         references: list[tuple[int, ...]] = []
         relations: list[tuple[int, ...]] = []
+        bases: list[int] = []
         locations: dict[str, list[tuple[float, ...]]] = {name: [] for name in _LOCATIONS}
         for row, cursor, start in zip(rows, cursors, since, strict=True):
             writer, base = cursor.writer, row * self.length
             at += range(base + start, base + len(writer.ids))
             for name in _COLUMNS:
                 columns[name] += getattr(writer, name)[start:]
-            values += _tail(writer.values, start)
+            values += _tail(writer.values, len(writer.ids) - start)
             if self.references.shape[1]:
-                for refs in writer.references[start:]:
-                    references.append(tuple(r + base if r >= 0 else -1 for r in refs))
+                references += writer.references[start:]
                 relations += writer.relations[start:]
+                bases += [base] * (len(writer.ids) - start)
             if self.positions.shape[1]:
                 for name in _LOCATIONS:
                     locations[name] += getattr(writer, name)[start:]
@@ -77,25 +78,51 @@ class RowStore:
             getattr(self, name)[where] = torch.tensor(columns[name], device=self.device)
         self.values[where] = torch.from_numpy(np.concatenate(values)).to(self.device)
         if references:
-            self.references[where] = torch.tensor(references, device=self.device)
-            self.relations[where] = torch.tensor(relations, device=self.device)
+            inside, base_of = np.array(references), np.array(bases)[:, None]
+            flat = np.where(inside >= 0, inside + base_of, -1)
+            self.references[where] = torch.from_numpy(flat).to(self.device)
+            codes = np.array(relations, dtype=np.int64)
+            self.relations[where] = torch.from_numpy(codes).to(self.device)
         for name, rows_of in locations.items():
             if rows_of:
-                getattr(self, name)[where] = torch.tensor(rows_of, device=self.device)
+                points = np.array(rows_of, dtype=np.float32)
+                getattr(self, name)[where] = torch.from_numpy(points).to(self.device)
 
     def blank(self, where: Sequence[tuple[int, int]]) -> None:
         """Make some positions, given as row and place in it, plain tokens."""
         at = torch.tensor([row * self.length + place for row, place in where], device=self.device)
         self.kinds[at] = 0
 
-    def announce(self, row: int, place: int, specs: Sequence[SlotSpec], labels: list[int]) -> None:
-        """Write down what is announced of words that are not yet known, from ``place`` on."""
-        at = slice(row * self.length + place, row * self.length + place + len(specs))
+    def announce(
+        self, coming: Sequence[tuple[int, int, Sequence[SlotSpec]]], label: Callable[[str], int]
+    ) -> None:
+        """Write down what is announced of words that are not yet known.
+
+        Args:
+            coming: rows, places from which on, and the words there.
+            label: id of a label.
+        """
+        if not coming:
+            return
+        where = [row * self.length + place + i for row, place, s in coming for i in range(len(s))]
+        specs = [spec for _, _, some in coming for spec in some]
+        at = torch.tensor(where, device=self.device)
         self.kinds[at] = 0
-        self.references[at] = -1
-        self.labels[at] = torch.tensor(labels, device=self.device)
+        self.references[at] = self._announced(coming)
+        self.relations[at] = 0
+        self.labels[at] = torch.tensor([label(s.label) for s in specs], device=self.device)
         self.anchors[at] = torch.tensor([s.anchor for s in specs], device=self.device)
         self.places[at] = torch.tensor([s.place for s in specs], device=self.device)
+
+    def _announced(self, coming: Sequence[tuple[int, int, Sequence[SlotSpec]]]) -> Tensor:
+        """(N, R) references of announced words, whose own are positions in their rows."""
+        n = self.references.shape[1]
+        rows = [
+            ([row * self.length + r for r in spec.references] + [-1] * n)[:n]
+            for row, _, some in coming
+            for spec in some
+        ]
+        return torch.tensor(rows, dtype=torch.long, device=self.device).view(-1, n)
 
     def grown(self, length: int) -> RowStore:
         """The same content with longer rows."""
@@ -124,14 +151,12 @@ class RowStore:
         self.references[new] = torch.where(references >= 0, references + shift, -1)
 
 
-def _tail(blocks: list[np.ndarray], start: int) -> list[np.ndarray]:
-    """The rows from ``start`` on of a list of (n, W) blocks, walking back from the end."""
-    total = sum(len(b) for b in blocks)
+def _tail(blocks: list[np.ndarray], rows: int) -> list[np.ndarray]:
+    """The last rows of a list of (n, W) blocks, walking back from the end."""
     out: list[np.ndarray] = []
     for block in reversed(blocks):
-        if total <= start:
+        if rows <= 0:
             break
-        first = total - len(block)
-        out.append(block[max(0, start - first) :])
-        total = first
+        out.append(block[max(0, len(block) - rows) :])
+        rows -= len(block)
     return out[::-1]

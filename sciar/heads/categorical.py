@@ -44,6 +44,18 @@ class CategoricalHead(nn.Module):
         temperature: float | Tensor = 1.0,
         top_p: float = 1.0,
     ) -> tuple[Tensor, Tensor]:
+        """:meth:`draw` from conditions."""
+        return self.draw(self(condition_NC), allowed_NV, uniform_N, temperature, top_p)
+
+    @staticmethod
+    @torch.no_grad()
+    def draw(
+        logits_NV: Tensor,
+        allowed_NV: Tensor,
+        uniform_N: Tensor,
+        temperature: float | Tensor = 1.0,
+        top_p: float = 1.0,
+    ) -> tuple[Tensor, Tensor]:
         """Draw allowed tokens by inverting the cumulative distribution at ``uniform_N``.
 
         Temperature 0 takes the most likely token; each may have its own, as (N,). Nucleus sampling:
@@ -52,7 +64,7 @@ class CategoricalHead(nn.Module):
         Returns:
             (N,) tokens and (N,) their log-probability under the constrained model at temperature 1.
         """
-        logits = self(condition_NC).masked_fill(~allowed_NV, float("-inf"))
+        logits = logits_NV.masked_fill(~allowed_NV, float("-inf"))
         log_p = logits.log_softmax(-1)
         heat = torch.as_tensor(temperature, dtype=torch.float64, device=logits.device)
         heat = heat.expand(len(logits))

@@ -98,20 +98,25 @@ class FlowHead(Head):
             projected = self.net.project(condition_NC.float())
             steps = max(1, evaluations // 2 if method == "midpoint" else evaluations)
             grid = self._grid(steps, condition_NC.device)
-            for now, later in zip(grid[:-1].tolist(), grid[1:].tolist(), strict=True):
+            spans = list(zip(grid[:-1].tolist(), grid[1:].tolist(), strict=True))
+            begins = self._clocks([now for now, _ in spans], x)
+            middles = self._clocks([0.5 * (now + later) for now, later in spans], x)
+            for (now, later), begin, middle in zip(spans, begins, middles, strict=True):
                 dt = later - now
                 # A stronger velocity must not carry a point beyond the end of its path.
                 strength = min(1.0 + settings.anneal * now, max(1.0, (1.0 - now) / dt))
-                v = strength * self._velocity(x, now, projected)
+                v = strength * self._velocity(x, projected + begin)
                 if method == "midpoint":
-                    v = strength * self._velocity(x + 0.5 * dt * v, now + 0.5 * dt, projected)
+                    v = strength * self._velocity(x + 0.5 * dt * v, projected + middle)
                 x = x + dt * v
         return x % 1.0 if self.torus else x
 
-    def _velocity(self, x: Tensor, t: float, projected: Tensor) -> Tensor:
-        clock = self.net.clock(x.new_full((1,), t))
-        tick = torch.zeros(len(x), 1, dtype=torch.long, device=x.device)
-        return self.net(self._features(x)[:, None], projected, clock, tick)[:, 0]
+    def _clocks(self, times: list[float], like: Tensor) -> Tensor:
+        """(K, M) modulations of all times of a path at once."""
+        return self.net.clock(like.new_tensor(times))
+
+    def _velocity(self, x: Tensor, modulation: Tensor) -> Tensor:
+        return self.net.at(self._features(x), modulation)
 
     @staticmethod
     def _grid(steps: int, device: torch.device) -> Tensor:
@@ -129,13 +134,15 @@ class FlowHead(Head):
         basis = torch.eye(self.slot.width, device=x.device)
         with torch.autocast(condition_NC.device.type, enabled=False):
             projected = self.net.project(condition_NC.float())
-            for now, later in zip(grid[:-1].tolist(), grid[1:].tolist(), strict=True):
+            spans = list(zip(grid[:-1].tolist(), grid[1:].tolist(), strict=True))
+            begins = self._clocks([now for now, _ in spans], x)
+            middles = self._clocks([0.5 * (now + later) for now, later in spans], x)
+            for (now, later), begin, middle in zip(spans, begins, middles, strict=True):
                 dt = later - now
-                half = x + 0.5 * dt * self._velocity(x, now, projected)
-                t = now + 0.5 * dt
+                half = x + 0.5 * dt * self._velocity(x, projected + begin)
 
-                def field(y: Tensor, t: float = t) -> Tensor:
-                    return self._velocity(y, t, projected)
+                def field(y: Tensor, modulation: Tensor = projected + middle) -> Tensor:
+                    return self._velocity(y, modulation)
 
                 divergence = torch.zeros_like(change)
                 for i, direction in enumerate(basis):

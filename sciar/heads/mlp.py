@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -70,19 +71,24 @@ class ModulatedMLP(nn.Module):
         Returns:
             (N, m, out).
         """
+        return self._through(features, lambda span: projected[:, None, span] + clock[:, span][tick])
+
+    def at(self, features: Tensor, modulation: Tensor) -> Tensor:
+        """The same at one time, as (N, F) -> (N, out).
+
+        Args:
+            features: noisy payloads.
+            modulation: (N, M) from :meth:`project`, with the row of :meth:`clock` added.
+        """
+        return self._through(features, lambda span: modulation[:, span])
+
+    def _through(self, features: Tensor, modulation: Callable[[slice], Tensor]) -> Tensor:
         u = self.enter(features)
         n, mark = self.hidden, 0
         for first, second in zip(self.first, self.second, strict=True):
-            shift, scale, gate = self._modulation(projected, clock, tick, mark, 3)
+            shift, scale, gate = modulation(slice(mark, mark + 3 * n)).chunk(3, dim=-1)
             x = torch.addcmul(shift, F.layer_norm(u, (n,)), 1 + scale)
             u = torch.addcmul(u, gate, second(F.silu(first(x))))
             mark += 3 * n
-        shift, scale = self._modulation(projected, clock, tick, mark, 2)
+        shift, scale = modulation(slice(mark, mark + 2 * n)).chunk(2, dim=-1)
         return self.out(torch.addcmul(shift, F.layer_norm(u, (n,)), 1 + scale))
-
-    def _modulation(
-        self, projected: Tensor, clock: Tensor, tick: Tensor, mark: int, parts: int
-    ) -> tuple[Tensor, ...]:
-        span = slice(mark, mark + parts * self.hidden)
-        both = projected[:, None, span] + clock[:, span][tick]
-        return both.chunk(parts, dim=-1)

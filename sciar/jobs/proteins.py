@@ -64,22 +64,15 @@ class Annotate:
         device: str = "auto",
         autoregressive: bool = False,
     ) -> None:
-        from sciar import api, zoo
+        from sciar import api
         from sciar.api.annotate import Annotator
 
-        loaded = api.load(model, _device(device))
+        loaded = api.load(model, device_of(device))
         self._annotator = Annotator(
             loaded, list(tasks) or None, at_once=False if autoregressive else None
         )
         self.tasks = {task.name: kind_of(task.codec) for task in self._annotator.tasks}
-        # The configuration holds the checksum of the weights, which loading has verified.
-        config = (zoo.find(model) / "config.yaml").read_bytes()
-        self._identity = {
-            "model": loaded.name,
-            "sha256": hashlib.sha256(config).hexdigest(),
-            "tokenizer": loaded.tokenizer.fingerprint,
-            "at_once": self._annotator.at_once,
-        }
+        self._identity = {**model_identity(model, loaded), "at_once": self._annotator.at_once}
 
     def identity(self) -> dict[str, Any]:
         """Name and fingerprints of the model, and the way of reading answers."""
@@ -97,7 +90,21 @@ class Annotate:
         ]
 
 
-def _device(name: str) -> str:
+def model_identity(model: str, loaded: Any) -> dict[str, Any]:
+    """Name and fingerprints of a model that was loaded by its name or folder."""
+    from sciar import zoo
+
+    # The configuration holds the checksum of the weights, which loading has verified.
+    config = (zoo.find(model) / "config.yaml").read_bytes()
+    return {
+        "model": loaded.name,
+        "sha256": hashlib.sha256(config).hexdigest(),
+        "tokenizer": loaded.tokenizer.fingerprint,
+    }
+
+
+def device_of(name: str) -> str:
+    """The device that a user's word means."""
     import torch
 
     if name != "auto":

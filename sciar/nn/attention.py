@@ -6,7 +6,7 @@ D head width.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Protocol
@@ -27,6 +27,9 @@ class Memory(Protocol):
         ...
 
 
+SCORES = 1 << 14
+"""Most scores of one head that are computed at once for several sequences of a pack. Beyond the
+processor's cache the same products take up to four times as long (benchmarks/README.md)."""
 SHORT = 256
 """Up to this length, on CPU, attention is two batched products around a softmax. There PyTorch's
 fused CPU kernel loses: its backward pass was measured eight times slower in bf16, and fifteen times
@@ -44,8 +47,11 @@ def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, causal: bool) -
         causal: causal order instead of a mask.
     """
     grouped = q.shape[1] != k.shape[1]
-    if q.device.type == "cpu" and k.shape[2] <= SHORT:
-        return _attend_short(q, k, v, mask, causal)
+    if q.device.type == "cpu":
+        # The fused kernel is the faster one forwards, unless there is but a query or two.
+        fused = not (torch.is_grad_enabled() and q.requires_grad) and q.shape[2] > 2
+        if k.shape[2] <= SHORT and not (fused and not grouped):
+            return _attend_short(q, k, v, mask, causal)
     if mask is not None:
         mask = mask.to(q.dtype)
     return F.scaled_dot_product_attention(
@@ -66,27 +72,96 @@ def _attend_short(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, causal: 
     return scores.softmax(-1).to(v.dtype) @ v
 
 
+@dataclass(frozen=True, eq=False)
+class Block:
+    """Some sequences of a pack side by side, B of up to L tokens.
+
+    Attributes:
+        rows: (B, L) index, among the tokens of the block, of each position; the last token stands
+            in for padding.  ``None``: nothing is padded.
+        flat: index into (B * L) of each token; ``None``: nothing is padded.
+        shape: B and L.
+        mask: additive, broadcastable to (B, 1, L, L), or ``None``.
+        causal: without a mask, nobody sees what follows.
+    """
+
+    rows: Tensor | None
+    flat: Tensor | None
+    shape: tuple[int, int]
+    mask: Tensor | None
+    causal: bool
+
+    @classmethod
+    def build(
+        cls,
+        lengths: Tensor,
+        contexts: Tensor,
+        private: Tensor | None = None,
+        floors: Tensor | None = None,
+    ) -> Block:
+        """Arguments as for :meth:`PackedMemory.build`, of these sequences alone."""
+        longest, total = int(lengths.max()), int(lengths.sum())
+        starts = lengths.cumsum(0) - lengths
+        inside = torch.arange(longest, device=lengths.device)
+        real = inside < lengths[:, None]
+        rows = (starts[:, None] + inside).clamp_max(total - 1)
+        mask, causal = None, True
+        if private is None and bool((contexts >= lengths).all()):
+            causal = False
+            if total < rows.numel():
+                mask = torch.zeros(rows.shape, device=lengths.device)
+                mask = mask.masked_fill_(~real, float("-inf"))[:, None, None]
+        elif private is not None or bool((contexts > 0).any()):
+            seen = (inside[None, :] <= inside[:, None]) | (inside < contexts[:, None, None])
+            if private is not None:
+                itself = inside[None, :] == inside[:, None]
+                seen = seen & (itself | ~private[rows][:, None, :])
+                if floors is not None:
+                    seen = seen & (itself | (inside < floors[rows][:, :, None]))
+            mask = torch.zeros(*rows.shape, longest, device=lengths.device)[:, None]
+            mask.masked_fill_(~seen[:, None], float("-inf"))
+        shape = (len(lengths), longest)
+        if total == rows.numel():
+            return cls(None, None, shape, mask, causal)
+        return cls(rows, real.flatten().nonzero().squeeze(1), shape, mask, causal)
+
+    def attend(self, q_TND: Tensor, k_TKD: Tensor, v_TKD: Tensor) -> Tensor:
+        """Of the tokens of the block."""
+
+        def spread(x: Tensor) -> Tensor:
+            wide = x if self.rows is None else x[self.rows.flatten()]
+            return wide.view(*self.shape, *x.shape[1:]).transpose(1, 2)
+
+        out = attend(spread(q_TND), spread(k_TKD), spread(v_TKD), self.mask, self._is_causal)
+        out = out.transpose(1, 2).flatten(0, 1)
+        return out if self.flat is None else out[self.flat]
+
+    @property
+    def _is_causal(self) -> bool:
+        return self.causal and self.mask is None
+
+
 @dataclass(eq=False)
 class PackedMemory:
     """Block-diagonal attention inside each sequence of a pack.
 
     Everything around attention works on the flat tokens, so no compute is spent on padding; inside
-    attention, sequences of about equal length (the batches are bucketed) stand side by side. On
-    CUDA the flat tokens go to FlexAttention with a document mask.
+    attention, a few sequences at a time stand side by side, as many as keep the scores in the
+    processor's cache. On CUDA the flat tokens go to FlexAttention with a document mask.
 
     Attributes:
-        rows_BL: flat index of each position; the last token stands in for padding.
-        flat_T: index into (B * L) of each flat token.
-        mask: (B, 1, L, L) additive mask, or ``None`` when causal order alone is right.
+        lengths: of the sequences.
+        blocks: of sequences that follow each other; none on CUDA.
+        sizes: tokens of each block.
         block_mask: FlexAttention mask, on CUDA.
-        causal: without a mask, nobody sees what follows.
+        both: every token sees its whole sequence.
     """
 
-    rows_BL: Tensor
-    flat_T: Tensor | None
-    mask: Tensor | None
-    block_mask: BlockMask | None = None
-    causal: bool = True
+    lengths: list[int]
+    blocks: list[Block]
+    sizes: list[int]
+    block_mask: BlockMask | None
+    both: bool
 
     @classmethod
     def build(
@@ -102,59 +177,78 @@ class PackedMemory:
         ``private``: (T,) positions that only they themselves attend to; ``None``: there are none.
         ``floors``: (T,) place in its sequence from which on a position attends to itself alone.
         """
-        batch, longest = len(lengths), int(lengths.max())
-        rows, flat, inside = cls._places(lengths)
-        mask = None
-        if private is not None or bool((contexts > 0).any()):
-            seen = (inside[None, :] <= inside[:, None]) | (inside < contexts[:, None, None])
-            if private is not None:
-                itself = inside[None, :] == inside[:, None]
-                seen = seen & (itself | ~private[rows][:, None, :])
-                if floors is not None:
-                    seen = seen & (itself | (inside < floors[rows][:, :, None]))
-            mask = torch.zeros(batch, 1, longest, longest, device=lengths.device)
-            mask.masked_fill_(~seen[:, None], float("-inf"))
-        use_flex = lengths.is_cuda if flex is None else flex
-        block = flex_mask(lengths, contexts, private, floors) if use_flex else None
-        return cls(rows, flat, mask, block)
+        counts = lengths.tolist()
+        both = private is None and bool((contexts >= lengths).all())
+        if lengths.is_cuda if flex is None else flex:
+            return cls(counts, [], [], flex_mask(lengths, contexts, private, floors), both)
+        blocks, sizes, at = [], [], 0
+        for some in _blocks(counts):
+            size = sum(counts[some])
+            span = slice(at, at + size)
+            given = [None if x is None else x[span] for x in (private, floors)]
+            blocks.append(Block.build(lengths[some], contexts[some], *given))
+            sizes.append(size)
+            at += size
+        return cls(counts, blocks, sizes, None, both)
 
     @classmethod
     def both_ways(cls, lengths: Tensor, flex: bool | None = None) -> PackedMemory:
         """From (B,) lengths; every token sees its whole sequence."""
-        rows, flat, inside = cls._places(lengths)
-        mask = None
-        if flat is not None:
-            mask = torch.zeros(rows.shape, device=lengths.device)
-            mask = mask.masked_fill_(inside >= lengths[:, None], float("-inf"))[:, None, None]
-        use_flex = lengths.is_cuda if flex is None else flex
-        block = flex_mask(lengths, lengths) if use_flex else None
-        return cls(rows, flat, mask, block, causal=False)
-
-    @staticmethod
-    def _places(lengths: Tensor) -> tuple[Tensor, Tensor | None, Tensor]:
-        """``rows_BL``, ``flat_T`` and the (L,) indices inside a sequence."""
-        longest = int(lengths.max())
-        starts = lengths.cumsum(0) - lengths
-        inside = torch.arange(longest, device=lengths.device)
-        rows = (starts[:, None] + inside).clamp_max(int(lengths.sum()) - 1)
-        flat = None
-        if int(lengths.min()) < longest:
-            flat = (inside < lengths[:, None]).flatten().nonzero().squeeze(1)
-        return rows, flat, inside
+        return cls.build(lengths, lengths, flex)
 
     def attend(self, q_TND: Tensor, k_TKD: Tensor, v_TKD: Tensor) -> Tensor:
         if self.block_mask is not None:
             return flex_attend(q_TND, k_TKD, v_TKD, self.block_mask)
-        batch, longest = self.rows_BL.shape
+        if len(self.blocks) == 1:
+            return self.blocks[0].attend(q_TND, k_TKD, v_TKD)
+        parts = zip(*(x.split(self.sizes) for x in (q_TND, k_TKD, v_TKD)), strict=True)
+        return torch.cat([b.attend(*part) for b, part in zip(self.blocks, parts, strict=True)])
 
-        def spread(x: Tensor) -> Tensor:
-            wide = x if self.flat_T is None else x[self.rows_BL.flatten()]
-            return wide.view(batch, longest, *x.shape[1:]).transpose(1, 2)
+    def reading(self, at: Tensor) -> ReadMemory | None:
+        """For the queries of some rising positions alone, where everything sees its sequence."""
+        if not self.both or self.block_mask is not None:
+            return None
+        ends = torch.tensor(self.lengths, device=at.device).cumsum(0)
+        owner = torch.bucketize(at, ends, right=True)
+        return ReadMemory(self.lengths, owner.bincount(minlength=len(self.lengths)).tolist())
 
-        mask, causal = self.mask, self.causal and self.mask is None
-        out = attend(spread(q_TND), spread(k_TKD), spread(v_TKD), mask, causal)
-        out = out.transpose(1, 2).flatten(0, 1)
-        return out if self.flat_T is None else out[self.flat_T]
+
+@dataclass(frozen=True, eq=False)
+class ReadMemory:
+    """Some queries of each sequence of a pack, which see all of their sequence.
+
+    Attributes:
+        lengths: of the sequences.  queries: of each sequence, as many as are asked.
+    """
+
+    lengths: list[int]
+    queries: list[int]
+
+    def attend(self, q_RND: Tensor, k_TKD: Tensor, v_TKD: Tensor) -> Tensor:
+        """(R, N, D) of the R queries."""
+        parts = zip(
+            q_RND.split(self.queries),
+            k_TKD.split(self.lengths),
+            v_TKD.split(self.lengths),
+            strict=True,
+        )
+        made = []
+        for part in parts:
+            if len(part[0]):
+                q, k, v = (x.transpose(0, 1)[None] for x in part)
+                made.append(attend(q, k, v, None, causal=False)[0].transpose(0, 1))
+        return torch.cat(made) if made else torch.empty_like(q_RND)
+
+
+def _blocks(lengths: list[int]) -> Iterator[slice]:
+    """Sequences that stand side by side: as many as keep the scores small."""
+    first = longest = 0
+    for i, length in enumerate(lengths):
+        longest = max(longest, length)
+        if i > first and (i + 1 - first) * longest**2 > SCORES:
+            yield slice(first, i)
+            first, longest = i, length
+    yield slice(first, len(lengths))
 
 
 def flex_mask(
@@ -231,6 +325,18 @@ class Attention(nn.Module):
         if self.q_norm is not None and self.k_norm is not None:
             q, k = self.q_norm(q), self.k_norm(k)
         q, k = rotate(q, *rotary.queries), rotate(k, *rotary.keys)
+        return self.out(memory.attend(q, k, v).flatten(1))
+
+    def read(self, x_TH: Tensor, rotary: Rotary, memory: Memory, at: Tensor) -> Tensor:
+        """(R, hidden) of the positions ``at`` alone; keys and values are those of all."""
+        cut = self.heads * self.width
+        q = F.linear(x_TH[at], self.qkv.weight[:cut]).view(len(at), -1, self.width)
+        kv = F.linear(x_TH, self.qkv.weight[cut:]).view(len(x_TH), -1, self.width)
+        k, v = kv.chunk(2, dim=1)
+        if self.q_norm is not None and self.k_norm is not None:
+            q, k = self.q_norm(q), self.k_norm(k)
+        cos, sin = rotary.queries
+        q, k = rotate(q, cos[at], sin[at]), rotate(k, *rotary.keys)
         return self.out(memory.attend(q, k, v).flatten(1))
 
 

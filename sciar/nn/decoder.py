@@ -125,13 +125,27 @@ class Layer(nn.Module):
         self.ffn_norm = nn.RMSNorm(config.hidden, eps=1e-6)
         self.ffn = SwiGLU(config.hidden, config.ffn_width)
 
-    def forward(self, x_TH: Tensor, rotary: Rotary, memory: LayerMemory) -> Tensor:
+    def forward(
+        self, x_TH: Tensor, rotary: Rotary, memory: LayerMemory, read: Tensor | None = None
+    ) -> Tensor:
+        """(T, hidden), or (R, hidden) of the positions that are ``read``."""
         normed = self.mixer_norm(x_TH)
-        if isinstance(self.mixer, Mamba2):
+        if read is not None:
+            x_TH = x_TH[read] + self._read(normed, rotary, memory, read)
+        elif isinstance(self.mixer, Mamba2):
             x_TH = x_TH + self.mixer(normed, memory)
         else:
             x_TH = x_TH + self.mixer(normed, rotary, memory)
         return x_TH + self.ffn(self.ffn_norm(x_TH))
+
+    def _read(self, normed: Tensor, rotary: Rotary, memory: LayerMemory, read: Tensor) -> Tensor:
+        """(R, hidden) of the mixer."""
+        if isinstance(self.mixer, Mamba2):
+            return self.mixer(normed, memory)[read]
+        reading = memory.reading(read) if isinstance(memory, PackedMemory) else None
+        if reading is None:
+            return self.mixer(normed, rotary, memory)[read]
+        return self.mixer.read(normed, rotary, reading, read)
 
 
 class Decoder(nn.Module):
@@ -157,6 +171,7 @@ class Decoder(nn.Module):
         positions: Tensor,
         memories: Sequence[LayerMemory],
         places: Tensor | None = None,
+        read: Tensor | None = None,
     ) -> Tensor:
         """Contextual states.
 
@@ -165,11 +180,16 @@ class Decoder(nn.Module):
             positions: (T,) indices, which restart in every sequence, or (T, axes) points.
             memories: one memory for each layer of each pass.
             places: (T, axes) where the queries stand, if elsewhere.
+            read: (R,) rising positions whose states are wanted, (R, hidden), so that the last layer
+                computes no others; ``None``: all.
         """
         keys = self._angles(positions)
         rotary = Rotary(keys if places is None else self._angles(places), keys)
-        for layer, memory in zip([*self.layers] * self.config.passes, memories, strict=True):
-            if self.config.checkpointing and self.training:
+        layers = [*self.layers] * self.config.passes
+        for i, (layer, memory) in enumerate(zip(layers, memories, strict=True)):
+            if read is not None and i + 1 == len(layers):
+                x_TH = layer(x_TH, rotary, memory, read)
+            elif self.config.checkpointing and self.training:
                 x_TH = checkpoint(layer, x_TH, rotary, memory, use_reentrant=False)
             else:
                 x_TH = layer(x_TH, rotary, memory)

@@ -53,7 +53,7 @@ class Surroundings:
         kind: (M,) slot kind, 0 if it is no slot.
         origin: (M, 3) and axes: (M, 3, 3) of the local frame.
         points: (M, R, 3) references in that frame.  valid: (M, R) bool.
-        relation: (M, R) codes.  of: (M, R) label of each reference, -1 none.
+        relation: (M, R) codes.  of: (M, R) label or word of each reference, -1 none.
         place: (M, D) where it will be; where nothing is announced, the position looked from.
     """
 
@@ -107,9 +107,14 @@ def surroundings(store: Store, at: Tensor, exists: Tensor) -> Surroundings:
         points=torch.where(valid[..., None], to_local(points, origin, axes), 0.0),
         valid=valid,
         relation=torch.where(valid, store.relations[at], 0),
-        of=torch.where(valid, store.labels[index], -1),
+        of=torch.where(valid, _named(store, index), -1),
         place=torch.where(exists[:, None], store.places[at], store.positions[at]),
     )
+
+
+def _named(store: Store, index: Tensor) -> Tensor:
+    """What stands at earlier positions: the label of a slot, a word itself."""
+    return torch.where(store.kinds[index] > 0, store.labels[index], store.ids[index])
 
 
 def _seen(store: Store, at: Tensor, index: Tensor, valid: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -7,7 +7,7 @@ says its group by a token, such as the task that is asked for.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -18,6 +18,7 @@ from sciar.nn.inputs import Inputs
 from sciar.nn.streams import derive, uniform
 from sciar.objectives.next_token import NextTokenObjective, position_keys, select
 from sciar.tokenization.packing import Pack
+from sciar.tokenization.sequence import ARRAYS
 from sciar.tokenization.vocabulary import Vocabulary
 
 READOUT = " at once"
@@ -31,6 +32,8 @@ class GroupedObjective(NextTokenObjective):
         prefix: how the names of the tokens begin that say a sequence's group.
         readout: weight of predicting words at once: a word at the place of a slot of the prompt is
             also predicted from the state of that slot, by the same output rows; 0: not.
+        alone: share of the steps that train answers which are read at once in this way only: they
+            are not fed, so that such a step reads the prompts alone.
         hide: share of the payloads that are only read (geometry ``given``) which become ``blank``,
             chosen anew in every step by record and position; 0.05 in Prot2Token.
         blank: such a payload; for residues the id of ``<mask>``.
@@ -38,6 +41,7 @@ class GroupedObjective(NextTokenObjective):
 
     prefix: str = "<task_"
     readout: float = 0.0
+    alone: float = 0.0
     hide: float = 0.0
     blank: float = 32.0
 
@@ -49,6 +53,11 @@ class GroupedObjective(NextTokenObjective):
         Groups are called by what follows the prefix, with `` at once`` for the readout. Every group
         of the vocabulary has an entry, so that processes agree about them.
         """
+        once = _once(pack) if self.readout > 0 else None
+        if once is not None and salt >= 0 and self.alone > 0:
+            key = torch.tensor([salt], device=pack.ids.device)
+            if float(uniform(derive(key, 29), 1)) < self.alone:
+                pack, once = _prompts(pack, once)
         noisy = self._noisy(model, pack, salt) if self.noise > 0 else None
         if self.hide > 0 and salt >= 0:
             noisy = self._hidden(model, pack, pack.values if noisy is None else noisy, salt)
@@ -59,14 +68,12 @@ class GroupedObjective(NextTokenObjective):
         owner = sequence_of(pack)
         names, group = self._groups(model.vocabulary, pack, owner)
         found = dict(_by_group(names, group, *_sums(each, weight, owner, len(pack.lengths))))
-        if self.readout > 0:
-            slot = slots_of_words(pack, owner)
-            at = ((slot >= 0) & (weight > 0)).nonzero().squeeze(1)
-            once = each.new_zeros(len(pack))
-            if len(at):
-                once = once.index_copy(0, at, model.words.loss(hidden[slot[at]], pack.ids[at]))
-            kept = torch.where(slot >= 0, weight, 0.0)
-            sums = _sums(once, kept, owner, len(pack.lengths))
+        if once is not None:
+            loss = model.words.loss(hidden[once.slot], once.ids) if len(once.ids) else each[:0]
+            value, count = each.new_zeros(2, len(pack.lengths))
+            value = value.index_add(0, once.owner, loss.to(each.dtype) * once.weight)
+            count = count.index_add(0, once.owner, once.weight)
+            sums = value, (count > 0).to(each.dtype)
             found |= {k + READOUT: v for k, v in _by_group(names, group, *sums)}
         return found
 
@@ -133,6 +140,46 @@ class GroupedObjective(NextTokenObjective):
         if bool((group < 0).any()):
             raise UsageError(f"a sequence has no token that begins with {self.prefix!r}")
         return [n.removeprefix(self.prefix).rstrip(">") for n in names], group
+
+
+@dataclass(frozen=True, eq=False)
+class _Once:
+    """Words with loss that are read at once.
+
+    Attributes:
+        slot: flat position of the slot that each is read from.
+        ids: the words.
+        weight: their loss weights.
+        owner: sequence of each.
+    """
+
+    slot: Tensor
+    ids: Tensor
+    weight: Tensor
+    owner: Tensor
+
+
+def _once(pack: Pack) -> _Once:
+    owner = sequence_of(pack)
+    slot = slots_of_words(pack, owner)
+    at = ((slot >= 0) & (pack.weights > 0)).nonzero().squeeze(1)
+    return _Once(slot[at], pack.ids[at], pack.weights[at], owner[at])
+
+
+def _prompts(pack: Pack, once: _Once) -> tuple[Pack, _Once]:
+    """The pack without the answers that are read at once."""
+    owner = sequence_of(pack)
+    cut = torch.zeros_like(pack.lengths, dtype=torch.bool).index_fill(0, once.owner, True)
+    starts = pack.lengths.cumsum(0) - pack.lengths
+    inside = torch.arange(len(pack), device=owner.device) - starts[owner]
+    kept = ~cut[owner] | (inside < pack.contexts[owner])
+    moved = kept.cumsum(0) - 1
+    parts = {name: getattr(pack, name)[kept] for name in ARRAYS}
+    parts["references"] = torch.where(
+        parts["references"] >= 0, moved[parts["references"].clamp_min(0)], -1
+    )
+    lengths = torch.where(cut, pack.contexts, pack.lengths)
+    return replace(pack, **parts, lengths=lengths), replace(once, slot=moved[once.slot])
 
 
 def sequence_of(pack: Pack) -> Tensor:

@@ -16,10 +16,9 @@ from torch.distributed.tensor import DTensor
 
 from sciar.errors import ModelError, UsageError
 from sciar.folder import load_folder
-from sciar.growth import copy_weights, grows, train_only_new
+from sciar.inheritance import inherit, train_only_new
 from sciar.model import AutoregressiveModel, ModelConfig
 from sciar.objectives.next_token import NextTokenObjective
-from sciar.tasks.inheritance import inherit
 from sciar.tasks.schedule import warmup_cosine
 from sciar.tokenization.base import LayoutTokenizer
 from sciar.tokenization.packing import Pack
@@ -52,9 +51,10 @@ class AutoregressiveTask(L.LightningModule):
         seed: of initial weights and training noise.
         init_from: model folder to start from (fine-tuning); its sizes must be the same. Symbols
             and slots are matched by name; where only symbols are new, they begin like the old ones
-            of their family (:mod:`sciar.growth`); statistics may differ.
-        new_only: train only what new symbols have brought (:func:`sciar.growth.train_only_new`);
-            the old vocabulary must be the beginning of the new one.
+            of their family (:mod:`sciar.inheritance`); statistics may differ.
+        new_only: train only what new symbols have brought
+            (:func:`sciar.inheritance.train_only_new`); the old vocabulary must be the beginning of
+            the new one.
     """
 
     def __init__(
@@ -81,6 +81,8 @@ class AutoregressiveTask(L.LightningModule):
         self.betas, self.warmup, self.final_lr = betas, warmup, final_lr
         self.matmul_precision, self.seed = matmul_precision, seed
         self._steps = 1
+        self._sums: Tensor | None = None  # (parts, 2) losses and weights of a pass so far
+        self._parts: list[str] = []
         with torch.random.fork_rng():
             torch.manual_seed(seed)
             self.model = AutoregressiveModel(
@@ -93,10 +95,7 @@ class AutoregressiveTask(L.LightningModule):
             raise UsageError("new_only trains what is new beside a model: name it with init_from")
         if init_from:
             source = load_folder(Path(init_from))
-            if new_only or grows(source.model.vocabulary, self.model.vocabulary):
-                copy_weights(source, self.model)
-            else:
-                inherit(source, self.model)
+            inherit(source, self.model)
             if new_only:
                 # Decay would move old rows that have no gradient.
                 self.weight_decay = 0.0
@@ -157,12 +156,46 @@ class AutoregressiveTask(L.LightningModule):
     ) -> None:
         on_step = stage == "train"
         self.log(f"{stage}/loss", loss.detach(), prog_bar=True, batch_size=n, sync_dist=not on_step)
+        if not on_step:
+            self._add(losses)
+            return
         for part, (value, weight) in losses.items():
             if weight > 0:
-                mean = (value / weight).detach()
-                name = f"{stage}/{part.strip('<>')}"
-                shown = on_step and len(losses) <= _SHOWN
-                self.log(name, mean, prog_bar=shown, batch_size=n, sync_dist=not on_step)
+                name, mean = f"{stage}/{part.strip('<>')}", (value / weight).detach()
+                self.log(name, mean, prog_bar=len(losses) <= _SHOWN, batch_size=n)
+
+    def _add(self, losses: dict[str, tuple[Tensor, Tensor]]) -> None:
+        """Sums of losses and weights of each part, until the end of the pass."""
+        sums = torch.stack([torch.stack(pair).detach().double() for pair in losses.values()])
+        self._parts = list(losses)
+        self._sums = sums if self._sums is None else self._sums + sums
+
+    def on_validation_epoch_start(self) -> None:
+        self._sums = None
+
+    def on_test_epoch_start(self) -> None:
+        self._sums = None
+
+    def on_validation_epoch_end(self) -> None:
+        self._log_sums("val")
+
+    def on_test_epoch_end(self) -> None:
+        self._log_sums("test")
+
+    def _log_sums(self, stage: str) -> None:
+        """Means over the whole pass and all processes, which thereby log the same parts.
+
+        A process that meets no example of a task would else not take part in its mean, for which
+        the others wait.
+        """
+        if self._sums is None:
+            return
+        sums = self._sums
+        if dist.is_available() and dist.is_initialized():
+            dist.all_reduce(sums)
+        for part, (value, weight) in zip(self._parts, sums, strict=True):
+            if weight > 0:
+                self.log(f"{stage}/{part.strip('<>')}", (value / weight).float())
 
     def configure_optimizers(self) -> OptimizerLRSchedulerConfig:
         """AdamW with decay on matrices only, warm-up, then a cosine to ``final_lr``."""

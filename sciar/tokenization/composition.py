@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
 
@@ -41,6 +42,37 @@ def parse_composition(composition: str | Mapping[str, int]) -> dict[str, int]:
             )
         counts[symbol] += int(count)
     return dict(counts)
+
+
+def exact_composition(
+    wanted: Mapping[str, Any], task: str, most: int
+) -> tuple[dict[str, int] | None, dict[str, Any]]:
+    """The counts of an exact ``composition`` among what is wanted, and what else is wanted.
+
+    Args:
+        wanted: conditions of a request.
+        task: ``csp`` needs a composition.
+        most: atoms that the model was built for.
+
+    Raises:
+        UsageError: ``csp`` without a composition, or other conditions beside one.
+        RecordError: no composition, or more atoms.
+    """
+    rest = dict(wanted)
+    composition = rest.pop("composition", None)
+    if composition is None:
+        if task == "csp":
+            raise UsageError("this model predicts structures of given compositions: give one")
+        return None, rest
+    if rest:
+        raise UsageError(f"a composition is exact; drop {', '.join(sorted(rest))}")
+    counts = parse_composition(composition)
+    if sum(counts.values()) > most:
+        raise RecordError(
+            f"{sum(counts.values())} atoms; this model was built for at most {most}",
+            field="composition",
+        )
+    return counts, rest
 
 
 class CompositionGrammar:

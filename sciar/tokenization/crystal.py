@@ -12,11 +12,11 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from sciar.errors import RecordError, UsageError
+from sciar.errors import UsageError
 from sciar.records import Crystal, Record, Structure
 from sciar.tokenization.base import LayoutTokenizer
 from sciar.tokenization.cell import from_parameters, reduce_cell, to_parameters
-from sciar.tokenization.composition import CompositionGrammar, parse_composition
+from sciar.tokenization.composition import CompositionGrammar, exact_composition
 from sciar.tokenization.cursor import Request, WordGrammar
 from sciar.tokenization.elements import SYMBOLS, canonical_key
 from sciar.tokenization.layout import Layout, Segment, Slots, SlotSpec, Words
@@ -163,26 +163,14 @@ class CrystalTokenizer(LayoutTokenizer):
 
     def request(self, constraints: Mapping[str, Any], id: str = "") -> Request:
         """``composition`` (exact), or for de novo models ``elements`` and ``max_atoms``."""
-        wanted = self.known(constraints)
-        composition = wanted.pop("composition", None)
-        if composition is None:
-            if self.task == "csp":
-                raise UsageError("this model predicts structures of given compositions: give one")
+        counts, wanted = exact_composition(self.known(constraints), self.task, self.max_atoms)
+        if counts is None:
             CompositionGrammar(self.vocabulary, self.max_atoms, **wanted)
             return Request({}, wanted, id)
-        if wanted:
-            raise UsageError(f"a composition is exact; drop {', '.join(sorted(wanted))}")
-        counts = parse_composition(composition)
-        total = sum(counts.values())
-        if total > self.max_atoms:
-            raise RecordError(
-                f"{total} atoms in the cell; this model was built for at most {self.max_atoms}",
-                field="composition",
-            )
         for symbol in counts:
             self.vocabulary.id(symbol)
         species = tuple(s for s in sorted(counts, key=canonical_key) for _ in range(counts[s]))
-        return Request({"composition": Words(species, tuple(range(total)))}, {}, id)
+        return Request({"composition": Words(species, tuple(range(len(species))))}, {}, id)
 
     def conditions_of(self, record: Record) -> dict[str, Any]:
         self.check_kind(record.structure)

@@ -7,7 +7,7 @@ to sample next: a token among those allowed, or the payload of one slot.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -147,6 +147,11 @@ class Cursor:
         self.vocabulary, self.layout = planner.vocabulary, planner.layout
         self.writer = Writer(self.vocabulary, self.layout.references, self.layout.axes)
         self.fields: dict[str, Words | Slots] = dict(request.fields)
+        self._terminators = [
+            self.vocabulary.id(after.tokens[0]) if after.constant else None
+            for after in self.layout.segments[1:]
+        ]
+        self._terminators.append(None)
         self.segment = 0
         self.failure = ""
         self.context = 0
@@ -158,13 +163,19 @@ class Cursor:
         self._start = 0
         self._specs: tuple[SlotSpec, ...] | None = None
         self._filled = 0
+        self._expected: Expectation | None = None
         self._settle()
 
     def __len__(self) -> int:
         return len(self.writer.ids)
 
     def expect(self) -> Expectation:
-        """What to sample next."""
+        """What to sample next; found once, until something is pushed."""
+        if self._expected is None:
+            self._expected = self._expectation()
+        return self._expected
+
+    def _expectation(self) -> Expectation:
         if self.failure or self.segment >= len(self.layout.segments):
             return End(self.failure)
         segment = self.layout.segments[self.segment]
@@ -184,9 +195,17 @@ class Cursor:
         return Choice(mask)
 
     def group(self) -> list[SlotSpec]:
-        """What may be announced at once of the next words; at most one where nothing is known."""
+        """What may be announced at once of the next words; at most one where nothing is known.
+
+        Their references are positions in the sequence.
+        """
         if self._placed is not None and self._open_word:
-            return self._placed.group()
+            return [
+                replace(s, references=tuple(self._start + r for r in s.references))
+                if s.references
+                else s
+                for s in self._placed.group()
+            ]
         return [SlotSpec()]
 
     def push_token(self, token: int) -> None:
@@ -228,23 +247,19 @@ class Cursor:
     @property
     def known(self) -> int:
         """Number of leading positions whose content is known."""
-        return len(self.writer.ids) - ((self._open_slot or self._open_word) and not self._done)
+        length, segments = len(self.writer.ids), self.layout.segments
+        if self.failure or self.segment >= len(segments):
+            return length
+        open_slot = self._open_number or segments[self.segment].kind == "slot"
+        return length - (open_slot or self._open_word)
 
     @property
     def _done(self) -> bool:
         return bool(self.failure) or self.segment >= len(self.layout.segments)
 
-    @property
-    def _open_slot(self) -> bool:
-        if self._done:
-            return False
-        return self._open_number or self.layout.segments[self.segment].kind == "slot"
-
     def _terminator(self) -> int | None:
-        segments = self.layout.segments
-        if self.segment + 1 < len(segments) and segments[self.segment + 1].constant:
-            return self.vocabulary.id(segments[self.segment + 1].tokens[0])
-        return None
+        """The first token of the constant that ends this segment, if one does."""
+        return self._terminators[self.segment]
 
     def _end_words(self) -> None:
         segment = self.layout.segments[self.segment]
@@ -301,6 +316,7 @@ class Cursor:
 
     def _settle(self) -> None:
         """Append everything that needs no sampling, up to the next open question."""
+        self._expected = None
         while not self._done:
             if self.segment == self.layout.context_segments and not self.context:
                 self.context = len(self.writer.ids) if self.layout.bidirectional else 0
@@ -346,7 +362,7 @@ class Cursor:
                 return False
         if self.layout.axes:
             spec = self._placed.coming() if self._placed is not None else SlotSpec()
-            self.writer.word(spec, segment.weight)
+            self.writer.word(spec, segment.weight, self._start)
             self._open_word = True
         return True
 

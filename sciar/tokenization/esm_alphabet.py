@@ -17,14 +17,21 @@ RESIDUE_IDS = tuple(_ID[letter] for letter in RESIDUES)
 """Ids of everything that may stand in a sequence."""
 STANDARD_IDS = tuple(_ID[letter] for letter in "ACDEFGHIKLMNPQRSTVWY")
 """Ids of the 20 residues of the genetic code."""
+_TABLE = np.full(256, _ID["<unk>"])
+_TABLE[[ord(letter) for letter in RESIDUES]] = RESIDUE_IDS
 
 
 def encoder_ids(protein: Protein) -> np.ndarray:
     """(N,) int64 ids: ``<cls> A ... <eos>``, then ``B ... <eos>`` for a pair."""
-    ids = [CLS]
+    parts = [np.array([CLS])]
     for chain in protein.chains:
-        ids += [*(_ID[letter] for letter in chain), EOS]
-    return np.array(ids, dtype=np.int64)
+        parts += [residue_ids(chain), np.array([EOS])]
+    return np.concatenate(parts)
+
+
+def residue_ids(chain: str) -> np.ndarray:
+    """(L,) int64 ids of the residues of a chain."""
+    return _TABLE[np.frombuffer(chain.encode("ascii"), dtype=np.uint8)]
 
 
 def residue_rows(protein: Protein) -> np.ndarray:

@@ -72,8 +72,9 @@ class Segment:
 class SlotSpec:
     """What one slot describes: see :class:`~sciar.tokenization.sequence.TokenSequence`.
 
-    ``references`` count slots of the same segment (0 = its first slot), not positions. ``place``
-    and ``position`` are (D) numbers each where the layout has axes. ``weight`` scales the loss
+    ``references`` count slots of the same segment (0 = its first slot), not positions; below zero
+    they count back from it (-1 = the last token before it). ``place`` and ``position`` are (D)
+    numbers each where the layout has axes. ``weight`` scales the loss
     weight of the segment: 0 where the value is not known.
     """
 
@@ -91,7 +92,8 @@ class Words:
     """Field of a token segment: token names and, where known, the anchor of each.
 
     Where the layout has axes, each word also has a label (a token name, or empty for none), a
-    ``place`` that is announced before the word, and a ``position`` that is known with it.
+    ``place`` that is announced before the word, and a ``position`` that is known with it; and it
+    may refer to words before it, counted like those of :class:`SlotSpec`.
     Where the segment is mixed, each word has a payload, which is empty unless the word is a slot,
     and slots have labels.
     """
@@ -102,6 +104,7 @@ class Words:
     places: tuple[tuple[float, ...], ...] = ()
     positions: tuple[tuple[float, ...], ...] = ()
     payloads: tuple[tuple[float, ...], ...] = ()
+    references: tuple[tuple[int, ...], ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -313,11 +316,15 @@ class Writer:
             else:
                 self._locate(segment, value)
             return
-        start = len(self.ids)
-        for i, (spec, row) in enumerate(zip(value.specs, value.values, strict=True)):
+        start, n = len(self.ids), len(value.specs)
+        for i, spec in enumerate(value.specs):
             pinned = i < segment.pinned
-            self.slot(segment.slot, spec, start, 0.0 if pinned else weight * spec.weight)
-            self.values[-1][0, : len(row)] = row
+            self._describe(segment.slot, spec, start, 0.0 if pinned else weight * spec.weight)
+        # One block for all, as an image brings hundreds of wide slots.
+        block = np.zeros((n, self.width), dtype=np.float32)
+        if n:
+            block[:, : value.values.shape[1]] = value.values
+        self.values.append(block)
 
     def tokens(self, names: tuple[str, ...], anchors: tuple[int, ...], weight: float) -> None:
         """Append plain tokens."""
@@ -333,12 +340,27 @@ class Writer:
         self.positions += [(0.0,) * self.axes] * n
         self.places += [(0.0,) * self.axes] * n
 
-    def word(self, spec: SlotSpec, weight: float) -> None:
-        """Append a word that is still to be drawn, with what is announced of it."""
-        self.tokens((self.vocabulary.names[0],), (spec.anchor,), weight)
-        self.labels[-1] = self.vocabulary.id(spec.label) if spec.label else -1
-        if spec.place:
-            self.places[-1] = spec.place
+    def word(self, spec: SlotSpec, weight: float, start: int = 0) -> None:
+        """Append a word that is still to be drawn, with what is announced of it.
+
+        Its segment began at ``start``.
+        """
+        self.ids.append(0)
+        self.kinds.append(0)
+        self.weights.append(weight)
+        self.labels.append(self.vocabulary.id(spec.label) if spec.label else -1)
+        self.anchors.append(spec.anchor)
+        self.values.append(np.zeros((1, self.width), dtype=np.float32))
+        self.references.append(self._positions(spec.references, start))
+        self.relations.append((0,) * self.n_references)
+        origin = (0.0,) * self.axes
+        self.positions.append(origin)
+        self.places.append(spec.place or origin)
+
+    def _positions(self, references: tuple[int, ...], start: int) -> tuple[int, ...]:
+        """References of a segment that began at ``start``, as positions, filled up with -1."""
+        where = tuple(start + r for r in references)
+        return (where + (-1,) * self.n_references)[: self.n_references]
 
     def withdraw(self) -> None:
         """Drop the word that was written last."""
@@ -347,16 +369,19 @@ class Writer:
 
     def slot(self, name: str, spec: SlotSpec, start: int, weight: float = 0.0) -> None:
         """Append a slot of this kind; its segment began at ``start``, and its payload is zero."""
+        self._describe(name, spec, start, weight)
+        self.values.append(np.zeros((1, self.width), dtype=np.float32))
+
+    def _describe(self, name: str, spec: SlotSpec, start: int, weight: float) -> None:
+        """Append all of a slot but its payload."""
         kind = self.vocabulary.kind(name)
         self.ids.append(int(self.vocabulary.slot_ids[kind - 1]))
         self.kinds.append(kind)
         self.weights.append(weight)
         self.labels.append(self.vocabulary.id(spec.label) if spec.label else -1)
         self.anchors.append(spec.anchor)
-        self.values.append(np.zeros((1, self.width), dtype=np.float32))
         n = self.n_references
-        where = tuple(start + r for r in spec.references)
-        self.references.append((where + (-1,) * n)[:n])
+        self.references.append(self._positions(spec.references, start))
         self.relations.append((spec.relations + (0,) * n)[:n])
         self.positions.append((spec.position + (0.0,) * self.axes)[: self.axes])
         self.places.append((spec.place + (0.0,) * self.axes)[: self.axes])
@@ -391,6 +416,8 @@ class Writer:
             self.places[at] = words.places
         if words.positions:
             self.positions[at] = words.positions
+        if words.references:
+            self.references[at] = [self._positions(r, at.start) for r in words.references]
 
     def finish(self, context: int) -> TokenSequence:
         """Everything so far as one sequence."""

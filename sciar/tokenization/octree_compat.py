@@ -82,7 +82,7 @@ class TwoTreeTokenizer(OctreeTokenizer):
             "rotation": self.grid.rotation,
             "anchor": self.grid.anchor,
             "labels": list(self.labels),
-            **self.dropping(),
+            **self.newer(),
         }
 
     def encoded(

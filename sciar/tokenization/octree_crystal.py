@@ -79,7 +79,7 @@ class OctreeCrystalTokenizer(OctreeTokenizer):
             "levels": self.depth,
             "cell": self.cell,
             "labels": list(self.labels),
-            **self.dropping(),
+            **self.newer(),
         }
 
     def encoded(

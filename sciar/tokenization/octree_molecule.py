@@ -35,7 +35,7 @@ class OctreeMoleculeTokenizer(OctreeTokenizer):
             default, which needs fewer nodes.
         mirror: an augmented encoding shows the mirror image every other time.
         labels: what points can be; by default :data:`ELEMENTS`.
-        drop: see :class:`~sciar.tokenization.octree_tokenizer.OctreeTokenizer`.
+        drop, context: see :class:`~sciar.tokenization.octree_tokenizer.OctreeTokenizer`.
         vocabulary: stored vocabulary of a trained model.
     """
 
@@ -54,6 +54,7 @@ class OctreeMoleculeTokenizer(OctreeTokenizer):
         mirror: bool = False,
         labels: Sequence[str] = ELEMENTS,
         drop: float = 0.0,
+        context: str = "none",
         vocabulary: Vocabulary | None = None,
     ) -> None:
         self.grid = octree_grid(
@@ -68,6 +69,7 @@ class OctreeMoleculeTokenizer(OctreeTokenizer):
             self.grid.levels,
             vocabulary,
             drop=drop,
+            context=context,
         )
 
     def config(self) -> dict[str, Any]:
@@ -79,7 +81,7 @@ class OctreeMoleculeTokenizer(OctreeTokenizer):
             **{name: grid[name] for name in names},
             "mirror": self.mirror,
             "labels": list(self.labels),
-            **self.dropping(),
+            **self.newer(),
         }
 
     def encoded(

@@ -16,16 +16,18 @@ from typing import Any
 
 import numpy as np
 
-from sciar.errors import RecordError, UsageError
+from sciar.errors import UsageError
 from sciar.records import Record, Structure, symbols_of
 from sciar.tokenization.base import LayoutTokenizer
-from sciar.tokenization.composition import parse_composition
+from sciar.tokenization.composition import exact_composition
 from sciar.tokenization.cursor import Request, WordGrammar
 from sciar.tokenization.formula import Formula, FormulaGrammar, count_names, formula_of
 from sciar.tokenization.layout import Layout, Segment, Slots, SlotSpec, Words
 from sciar.tokenization.octree import Octree
 from sciar.tokenization.octree_walk import (
+    CONTEXTS,
     LEAF,
+    NEIGHBOURS,
     Box,
     OctreeAlphabet,
     OctreeWalk,
@@ -39,8 +41,6 @@ from sciar.tokenization.vocabulary import SlotKind, Vocabulary
 
 OFFSET, LATTICE = "<offset>", "<lattice>"
 TASKS = ("denovo", "csp")
-NEIGHBOURS = 8
-"""Earlier points that an offset is told of."""
 
 
 def octree_vocabulary(
@@ -70,9 +70,12 @@ class OctreeTokenizer(LayoutTokenizer):
         others: labels of points that no formula names.
         drop: an augmented encoding leaves out masks just above the cells, each with a probability
             drawn from 0 to this, so that a network does not rely on them (tree-token dropping).
+        context: what words and offsets are told of what is near, one of
+            :data:`~sciar.tokenization.octree_walk.CONTEXTS`. With ``none`` only offsets are told,
+            of earlier offsets; else they are also told of cells whose offsets come later.
 
     Raises:
-        UsageError: an unknown task, or a share that is none.
+        UsageError: an unknown task or context, or a share that is none.
     """
 
     def __init__(
@@ -86,7 +89,11 @@ class OctreeTokenizer(LayoutTokenizer):
         lattice: bool = False,
         others: Sequence[str] = (),
         drop: float = 0.0,
+        context: str = "none",
     ) -> None:
+        if context not in CONTEXTS:
+            raise UsageError(f"context {context!r} is none of {CONTEXTS}")
+        self.context = context
         if task not in TASKS:
             raise UsageError(f"task {task!r} is none of {TASKS}")
         if not 0 <= drop < 1:
@@ -124,9 +131,10 @@ class OctreeTokenizer(LayoutTokenizer):
     rooted = False
     """Whether the first point of a formula's first label is the origin."""
 
-    def dropping(self) -> dict[str, Any]:
-        """The option of that name for :meth:`config`; older fingerprints do not know it."""
-        return {"drop": self.drop} if self.drop else {}
+    def newer(self) -> dict[str, Any]:
+        """Options for :meth:`config` that older fingerprints do not know."""
+        drop = {"drop": self.drop} if self.drop else {}
+        return drop | ({"context": self.context} if self.context != "none" else {})
 
     @abstractmethod
     def encoded(
@@ -212,7 +220,7 @@ class OctreeTokenizer(LayoutTokenizer):
         box: Box,
     ) -> tuple[Words, Slots]:
         """One octree and the offsets of its points; arguments as in :meth:`words`."""
-        words = walked(tree, labels, firsts, box)
+        words = walked(tree, labels, firsts, box, self.context)
         centres = np.array(words.positions[len(tree.masks) :])
         # As payloads are stored, so that positions are those of generation to the last bit.
         values = (exact - centres).astype(np.float32).astype(np.float64)
@@ -248,22 +256,10 @@ class OctreeTokenizer(LayoutTokenizer):
 
     def request(self, constraints: Mapping[str, Any], id: str = "") -> Request:
         """``composition`` (exact), or for de novo models ``elements``, ``max_atoms``, ``atoms``."""
-        wanted = self.known(constraints)
-        composition = wanted.pop("composition", None)
-        if composition is None:
-            if self.task == "csp":
-                raise UsageError("this model predicts structures of given compositions: give one")
+        counts, wanted = exact_composition(self.known(constraints), self.task, self.max_atoms)
+        if counts is None:
             FormulaGrammar(self.vocabulary, self.formula, **wanted)
             return Request({}, wanted, id)
-        if wanted:
-            raise UsageError(f"a composition is exact; drop {', '.join(sorted(wanted))}")
-        counts = parse_composition(composition)
-        total = sum(counts.values())
-        if total > self.max_atoms:
-            raise RecordError(
-                f"{total} atoms; this model was built for at most {self.max_atoms}",
-                field="composition",
-            )
         return Request({"composition": self.formula.words(counts)}, {}, id)
 
     def conditions_of(self, record: Record) -> dict[str, Any]:
@@ -284,22 +280,24 @@ class OctreeTokenizer(LayoutTokenizer):
         assert isinstance(formula, Words)
         counts = self.formula.counts(formula)
         rooted = next(iter(counts)) if self.rooted else None
-        return OctreeWalk(self.alphabet, self.depth, counts, self.box(fields), rooted)
+        box = self.box(fields)
+        return OctreeWalk(self.alphabet, self.depth, counts, box, rooted, self.context)
 
     def _specs(self, words: Words, exact: np.ndarray | None = None) -> tuple[SlotSpec, ...]:
-        """The offsets that an octree asks for: label, cell and nearest earlier points of each.
+        """The offsets that an octree asks for: label, cell and nearest points of each.
 
         ``exact``: (N, 3) where the points are, if that is known.
         """
         at = [i for i, name in enumerate(words.tokens) if name[0] != "<"]
-        near = _nearest(np.array([words.positions[i] for i in at], dtype=np.float64))
+        centres = np.array([words.positions[i] for i in at], dtype=np.float64)
+        near = _nearest(centres) if self.context == "none" else _around(centres)
         known = [()] * len(at) if exact is None else map(tuple, exact.tolist())
         return tuple(
             SlotSpec(
                 label=words.tokens[i].lstrip("+"),
                 anchor=words.anchors[i],
                 references=references,
-                relations=(0,) * len(references),
+                relations=tuple(int(r < 0) for r in references),
                 place=words.positions[i],
                 position=position,
             )
@@ -313,3 +311,16 @@ def _nearest(centres: np.ndarray) -> list[tuple[int, ...]]:
     square[np.tri(len(centres), dtype=bool).T] = np.inf
     order = np.argsort(square, axis=1, kind="stable")[:, :NEIGHBOURS].tolist()
     return [tuple(row[:i]) for i, row in enumerate(order)]
+
+
+def _around(centres: np.ndarray) -> list[tuple[int, ...]]:
+    """Up to :data:`NEIGHBOURS` points nearest to each, ties by index.
+
+    Earlier points are their offsets, later ones the labels of their cells, which end right before
+    the first offset.
+    """
+    n = len(centres)
+    square = ((centres[:, None] - centres[None]) ** 2).sum(-1).round(6)
+    square[np.arange(n), np.arange(n)] = np.inf
+    order = np.argsort(square, axis=1, kind="stable")[:, : min(NEIGHBOURS, n - 1)].tolist()
+    return [tuple(j if j < i else j - n for j in row) for i, row in enumerate(order)]

@@ -8,12 +8,16 @@ the same before each word.
 How many points of which label there are is given. A mask may not make more nodes than there are
 points left to fill them, and the labels must use up the counts: whatever is sampled, the counts
 hold.
+
+With a context (:data:`CONTEXTS`) a word also refers to the nearest of the words since the mask
+above it, which together say how far the octree is known; and a mask then stands at the middle of
+the halves that it occupies, not at the middle of its node.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -30,7 +34,16 @@ _CHILDREN: tuple[tuple[Cell, ...], ...] = tuple(
 )
 """Halves of a node that each mask occupies, in the order of children."""
 
+_MIDDLES = np.array([np.mean(c, axis=0) - 0.5 if c else (0.0,) * 3 for c in _CHILDREN])
+"""Middle of the halves that each mask occupies, from the centre of the node, in halves."""
+
 LEAF = "<level-0>"
+
+CONTEXTS = ("none", "above", "before")
+"""Words that a word refers to: none; those of the level above from its own mask on, which are known
+when a level is drawn at once; or all from its own mask on."""
+NEIGHBOURS = 8
+"""How many of them: the nearest ones."""
 
 
 def mask_name(mask: int) -> str:
@@ -101,6 +114,11 @@ class Box:
         size = np.asarray(sizes)[..., None]
         return self.origin + (nodes + 0.5) * size @ self.axes
 
+    def middles(self, masks: np.ndarray, sizes: np.ndarray | int) -> np.ndarray:
+        """(n, 3) from the centres of nodes to the middles of what their (n,) masks occupy."""
+        half = np.asarray(sizes)[..., None] / 2
+        return np.asarray(_MIDDLES[masks] * half @ self.axes)
+
 
 class OctreeWalk:
     """A :class:`~sciar.tokenization.cursor.PlacedGrammar` of one octree.
@@ -111,10 +129,12 @@ class OctreeWalk:
         counts: label -> number of points.
         box: where the cells lie.
         rooted: label of a point that is known to be in the first cell, and to come first.
+        context: one of :data:`CONTEXTS`.
 
     Attributes:
         level: level of the node that comes, 0 in the cells.
         cells: one a point so far, the cell that it is in.
+        spare: points beyond one for each node of this level still to come, and each child so far.
     """
 
     def __init__(
@@ -124,34 +144,46 @@ class OctreeWalk:
         counts: Mapping[str, int],
         box: Box,
         rooted: str | None = None,
+        context: str = "none",
     ) -> None:
-        self.alphabet, self.box, self.rooted = alphabet, box, rooted
+        self.alphabet, self.box, self.rooted, self.context = alphabet, box, rooted, context
+        self._words: list[Point] = []
         self.left = np.array([counts.get(label, 0) for label in alphabet.labels])
         self.points = int(self.left.sum())
         self.cells: list[Cell] = []
         self.position: Point = ()
-        self._begin(depth, [(0, 0, 0)])
+        self._begin(depth, [(0, 0, 0)], [0])
 
-    def _begin(self, level: int, nodes: list[Cell]) -> None:
+    def _begin(self, level: int, nodes: list[Cell], above: list[int]) -> None:
+        """A level of nodes, each with the index of the word above it."""
         self.level, self._nodes, self._at = level, nodes, 0
+        self._above, self._first = above, len(self._words)
         self._below: list[Cell] = []
+        self._under: list[int] = []
+        self.spare = self.points - len(self.cells) - len(nodes)
         places = self.box.places(np.array(nodes, dtype=np.int64), 1 << level)
         self._places: list[Point] = list(map(tuple, places.tolist()))
         self._label = level_name(level)
-
-    @property
-    def spare(self) -> int:
-        """Points beyond one for each node of this level still to come, and each child so far."""
-        return self.points - len(self.cells) - len(self._below) - (len(self._nodes) - self._at)
 
     def coming(self) -> SlotSpec:
         """What is known of the coming word: its level, its place, and how much may still come.
 
         The anchor of a node is :attr:`spare`, that of a point counts the points left.
         """
-        place = self._places[min(self._at, len(self._nodes) - 1)]
+        at = min(self._at, len(self._nodes) - 1)
         anchor = self.spare if self.level else self.points - len(self.cells)
-        return SlotSpec(label=self._label, anchor=anchor, place=place)
+        near = self._near(at, self._first if self.context == "above" else len(self._words))
+        return SlotSpec(self._label, anchor, near, place=self._places[at])
+
+    def _near(self, at: int, stop: int) -> tuple[int, ...]:
+        """Words before ``stop`` that a node of this level refers to."""
+        if self.context == "none":
+            return ()
+        first = self._above[at]
+        words = np.array(self._words[first:stop], dtype=np.float64).reshape(-1, 3)
+        square = ((words - np.array(self._places[at])) ** 2).sum(-1).round(6)
+        order = np.argsort(square, kind="stable")[:NEIGHBOURS]
+        return tuple((order + first).tolist())
 
     def group(self) -> list[SlotSpec]:
         """The coming word and those after it whose place does not hang on it.
@@ -161,7 +193,12 @@ class OctreeWalk:
         first = self.coming()
         if not self.level and self.spare:
             return [first]
-        return [replace(first, place=place) for place in self._places[self._at :]] or [first]
+        label, anchor = first.label, first.anchor
+        specs = [
+            SlotSpec(label, anchor, self._near(at, self._first), place=self._places[at])
+            for at in range(self._at, len(self._nodes))
+        ]
+        return specs or [first]
 
     def allowed(self) -> tuple[np.ndarray, bool]:
         """(V,) allowed words, and whether the octree is complete."""
@@ -182,21 +219,37 @@ class OctreeWalk:
         """Take one word; :attr:`position` is then where it stands."""
         if self.level:
             x, y, z = self._nodes[self._at]
-            self.position = self._places[self._at]
-            children = _CHILDREN[self.alphabet.mask_of[token]]
+            mask = self.alphabet.mask_of[token]
+            self.position = self._middle(mask)
+            children = _CHILDREN[mask]
             self._below += [(2 * x + a, 2 * y + b, 2 * z + c) for a, b, c in children]
+            self._under += [len(self._words)] * len(children)
+            self._words.append(self.position)
             self._at += 1
+            self.spare += 1 - len(children)
             if self._at == len(self._nodes):
-                self._begin(self.level - 1, self._below)
+                self._begin(self.level - 1, self._below, self._under)
             return
-        if token not in self.alphabet.further:
+        if token in self.alphabet.further:
+            self.spare -= 1
+        else:
             self._at += 1
         self.position = self._places[self._at - 1]
+        self._words.append(self.position)
         self.cells.append(self._nodes[self._at - 1])
         self.left[self.alphabet.index[token]] -= 1
 
+    def _middle(self, mask: int) -> Point:
+        """Where the mask of the node that came stands."""
+        place = self._places[self._at]
+        if self.context == "none":
+            return place
+        return tuple((np.array(place) + self.box.middles(np.array(mask), 1 << self.level)).tolist())
 
-def walked(tree: Octree, labels: Sequence[str], firsts: np.ndarray, box: Box) -> Words:
+
+def walked(
+    tree: Octree, labels: Sequence[str], firsts: np.ndarray, box: Box, context: str = "none"
+) -> Words:
     """The words of known points at once, with all that a walk would announce of each.
 
     Args:
@@ -204,6 +257,7 @@ def walked(tree: Octree, labels: Sequence[str], firsts: np.ndarray, box: Box) ->
         labels: N labels, in the order of the cells.
         firsts: (N,) whether a point is the first of its cell.
         box: where the cells lie.
+        context: one of :data:`CONTEXTS`.
     """
     n, total = len(labels), len(labels)
     level = tree.levels
@@ -220,13 +274,36 @@ def walked(tree: Octree, labels: Sequence[str], firsts: np.ndarray, box: Box) ->
     tokens = [mask_name(m) for m in tree.masks.tolist()]
     tokens += [x if f else further(x) for x, f in zip(labels, firsts.tolist(), strict=True)]
     levels = [level_name(i) for i in range(tree.depth + 1)]
+    places, positions = np.concatenate([nodes, cells[ahead]]), np.concatenate([nodes, cells[at]])
+    references: tuple[tuple[int, ...], ...] = ()
+    if context != "none":
+        positions[: len(nodes)] += box.middles(tree.masks, 1 << level)
+        # Nodes, but the root, and then cells are children of the masks one by one.
+        above = np.concatenate([[0], np.arange(len(level)).repeat(children)])
+        own = above[np.concatenate([np.arange(len(nodes)), len(nodes) + ahead])]
+        first = np.concatenate([starts, np.full(n, len(nodes))])
+        stops = first if context == "above" else np.arange(len(places))
+        references = _nearest(places, positions, own, stops)
     return Words(
         tokens=tuple(tokens),
         anchors=(*spare.tolist(), *range(n, 0, -1)),
         labels=(*(levels[i] for i in level.tolist()), *(LEAF,) * n),
-        places=_rows(np.concatenate([nodes, cells[ahead]])),
-        positions=_rows(np.concatenate([nodes, cells[at]])),
+        places=_rows(places),
+        positions=_rows(positions),
+        references=references,
     )
+
+
+def _nearest(
+    places: np.ndarray, positions: np.ndarray, first: np.ndarray, stops: np.ndarray
+) -> tuple[tuple[int, ...], ...]:
+    """The nearest words to each place, of those from ``first`` on before ``stops``."""
+    square = ((positions[None] - places[:, None]) ** 2).sum(-1).round(6)
+    index = np.arange(len(places))
+    square[(index < first[:, None]) | (index >= stops[:, None])] = np.inf
+    order = np.argsort(square, axis=1, kind="stable")[:, :NEIGHBOURS].tolist()
+    counts = np.minimum(stops - first, NEIGHBOURS).tolist()
+    return tuple(tuple(row[:k]) for row, k in zip(order, counts, strict=True))
 
 
 def _rows(points: np.ndarray) -> tuple[Point, ...]:

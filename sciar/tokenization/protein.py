@@ -29,9 +29,10 @@ from sciar.tokenization.answers.task import Task
 from sciar.tokenization.base import LayoutTokenizer
 from sciar.tokenization.cursor import Request
 from sciar.tokenization.esm_alphabet import TOKENS as LETTERS
-from sciar.tokenization.esm_alphabet import encoder_ids, residue_rows
+from sciar.tokenization.esm_alphabet import residue_ids
 from sciar.tokenization.layout import Layout, Segment, Slots, SlotSpec, Words
 from sciar.tokenization.protein_cursor import AnswerCursor
+from sciar.tokenization.protein_question import ProteinQuestion
 from sciar.tokenization.sequence import TokenSequence
 from sciar.tokenization.vocabulary import SlotKind, Vocabulary
 
@@ -183,7 +184,7 @@ class ProteinTokenizer(LayoutTokenizer):
         kinds = np.zeros(n + m + 1, dtype=np.int8)
         kinds[inside] = self.vocabulary.kind(RESIDUE)
         values = np.zeros((len(ids), self.vocabulary.width), dtype=np.float32)
-        values[inside, 0] = encoder_ids(protein)[residue_rows(protein)]
+        values[inside, 0] = np.concatenate([residue_ids(chain) for chain in protein.chains])
         place = np.zeros((len(ids), AXES), dtype=np.float32)
         number = np.concatenate([np.arange(len(chain)) for chain in protein.chains])
         place[inside, 0] = number + 1
@@ -298,6 +299,19 @@ class ProteinTokenizer(LayoutTokenizer):
     def cursor(self, request: Request) -> Any:
         """The walk along the answer's grammar."""
         return AnswerCursor(self, request)
+
+    def question(self, request: Request) -> ProteinQuestion:
+        """What is asked in a request."""
+        return ProteinQuestion(self, request)
+
+    def solved(self, example: Annotation) -> tuple[Request, TokenSequence]:
+        """The question of a known answer, and the whole sequence, whatever part has loss.
+
+        Raises:
+            RecordError: the answer cannot be expressed.
+        """
+        request = self.request({"protein": example.protein, "task": example.task})
+        return request, self.encode(replace(example, mask=""))
 
     def fit_statistics(self, structures: Iterable[Any]) -> None:
         """Nothing to measure: residues are only read, and tasks standardise their own numbers."""

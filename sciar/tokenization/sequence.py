@@ -19,8 +19,8 @@ class TokenSequence:
         labels: (L,) int32 id of the token that names what a slot describes (its element); -1: none.
         anchors: (L,) int16 index among the things described (which atom); -1: none. A word and the
             slot that belongs to it share their anchor.
-        references: (L, R) int16 positions of earlier slots that this slot is placed relative to,
-            the closest relation first; -1: none.
+        references: (L, R) int16 earlier positions that this slot or word is placed relative to, the
+            closest relation first; -1: none.
         relations: (L, R) int8 code of each relation (for molecules, bonds between); 0: none.
         positions: (L, D) float32 place of each token as its content is known; D is 0 for layouts
             whose tokens have no place but their index.
@@ -68,14 +68,14 @@ ARRAYS: dict[str, np.dtype] = {
 
 
 def without(sequence: TokenSequence, gone: np.ndarray) -> TokenSequence:
-    """The sequence without some positions, which no slot may refer to.
+    """The sequence without some positions, and without the references to them.
 
     Args:
         sequence: L tokens.
         gone: (L,) bool.
     """
     kept = {name: getattr(sequence, name)[~gone] for name in ARRAYS}
-    moved = np.cumsum(~gone) - 1
+    moved = np.where(gone, -1, np.cumsum(~gone) - 1)
     references = kept["references"]
     kept["references"] = np.where(references >= 0, moved[references.clip(0)], -1).astype(
         references.dtype

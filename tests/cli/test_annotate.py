@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import gzip
 import json
-import os
 import shlex
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pyarrow as pa
@@ -22,6 +20,7 @@ from sciar.cli import main
 from sciar.jobs import Row, read_rows
 
 TASK = "deeploc"
+SIGNALS_ITSELF = Path(__file__).resolve().parents[1] / "support" / "signals_itself.py"
 
 
 @pytest.fixture(scope="module")
@@ -225,19 +224,39 @@ def test_killed_and_stopped_by_sigterm(model: str, tmp_path: Path) -> None:
     assert main([*words, str(calm)]) == 3
     for number, code in ((signal.SIGKILL, -9), (signal.SIGTERM, 143)):
         have = len(list(out.glob("part-*")))
-        process = subprocess.Popen(
-            [sys.executable, "-m", "sciar", *words, str(out), "--resume"],
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        when = [str(int(number)), str(have + 2)]
+        done = subprocess.run(
+            [sys.executable, str(SIGNALS_ITSELF), *when, *words, str(out), "--resume"],
+            capture_output=True, text=True, timeout=300, check=False,
         )  # fmt: skip
-        deadline = time.monotonic() + 300
-        while len(list(out.glob("part-*"))) <= have and time.monotonic() < deadline:
-            assert process.poll() is None
-            time.sleep(0.005)
-        os.kill(process.pid, number)
-        told, errors = process.communicate(timeout=300)
-        assert process.returncode == code, errors[-2000:]
-        assert ("--resume goes on from there" in told) == (number == signal.SIGTERM)
+        assert done.returncode == code, done.stderr[-2000:]
+        assert ("--resume goes on from there" in done.stdout) == (number == signal.SIGTERM)
+        assert len(list(out.glob("part-*"))) == have + 2
     assert main([*words, str(out), "--resume"]) == 3
     assert {p.name: p.read_bytes() for p in out.iterdir()} == {
         p.name: p.read_bytes() for p in calm.iterdir()
     }
+
+
+def test_the_command_of_the_readme_works_with_the_shipped_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As it stands there, on a file with one bad record."""
+    readme = Path(__file__).resolve().parents[2] / "README.md"
+    text = readme.read_text(encoding="utf-8").replace("\\\n", " ")
+    line = next(x for x in text.splitlines() if x.startswith("sciar annotate "))
+    words = shlex.split(line)[1:]
+    monkeypatch.delenv("SCIAR_ZOO", raising=False)
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / words[1]
+    write(path, b">a\nMKTAYIAKQRQISFVKSHFSRQ\n>b\nMK1\n>c\nMSTNPKPQRKTKRNTNRRPQDVKF\n")
+    tasks = words[words.index("--tasks") + 1].split(",")
+    out = tmp_path / words[words.index("--out") + 1]
+    for _ in range(2):  # the second time there is nothing left to do
+        assert main(words) == 3
+        rows = list(read_rows(out))
+        assert [(row.id, row.task) for row in rows] == [(id, t) for id in "abc" for t in tasks]
+        assert {row.id: row.status for row in rows} == {"a": "ok", "b": "failed", "c": "ok"}
+    structure = next(row for row in rows if (row.id, row.task) == ("a", "secondary_structure"))
+    assert len(structure.value) == 22 and set(structure.value) <= set("HEC")
+    assert 0 < structure.confidence <= 1

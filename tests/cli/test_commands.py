@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tiny_proteins import make_protein_model
 
 from sciar.cli import COMMANDS, main
 from sciar.datasets.readers import read_all
@@ -249,3 +250,19 @@ def test_flat_arrays_that_do_not_fit_are_refused(
     np.savez(bad, atomic_numbers=numbers, n_atoms=np.array([3]))
     assert main(["evaluate", "molecules", str(bad)]) == 2
     assert "arrays missing: positions" in capsys.readouterr().err
+
+
+def test_the_demo_asks_models_of_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import sciar.zoo
+
+    model = make_protein_model(tmp_path / "zoo" / "answers")
+    monkeypatch.setattr(sciar.zoo, "paths", lambda: {"answers": model})
+    out, numbers = tmp_path / "demo", tmp_path / "n.json"
+    assert main(["demo", "--out", str(out), "-n", "3", "--json", str(numbers)]) == 0
+    # Pairs are not asked about: the sample has none.
+    tasks = ["deeploc", "tm", "secondary_structure"]
+    found = json.loads(numbers.read_text())["answers"]
+    assert found["tasks"] == tasks and found["counts"] == {"requested": 9, "kept": 9}
+    rows = [json.loads(x) for x in (out / "proteins" / "answers.jsonl").read_text().splitlines()]
+    assert [row["task"] for row in rows] == tasks * 3
+    assert all(row["id"] in (out / "report.html").read_text() for row in rows)

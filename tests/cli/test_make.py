@@ -24,7 +24,7 @@ def test_made_once_and_then_kept(tmp_path: Path, capsys: pytest.CaptureFixture[s
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["stars"], "known are dots, scenes, poses"),
+        (["stars"], "known are dots, scenes, poses, haadf, pxrd"),
         (["dots", "--split", "test"], "not 'test'"),
         (["dots", "--options.hue", "3"], "no option 'hue'; it takes size"),
         (["dots", "--options.size", "wide"], "size='wide'"),

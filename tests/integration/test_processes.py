@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import pytest
 import torch
+import two_processes
 
 from sciar.folder import load_folder
 from sciar.training import main
@@ -137,3 +139,12 @@ def test_a_sharded_run_goes_on_where_it_stopped(tmp_path: Path) -> None:
         assert reached == (4 if more == [stopping] else 6)
     first, second = (load_folder(tmp_path / n / "model").model.state_dict() for n in ("one", "two"))
     assert max(float((first[k] - second[k]).abs().max()) for k in first) < 1e-4
+
+
+def test_validation_does_not_wait_for_a_task_that_a_process_never_meets(tmp_path: Path) -> None:
+    """Both log the means of both tasks, which are those of one process with all examples."""
+    torch.multiprocessing.spawn(two_processes.run, (str(tmp_path),), nprocs=2)
+    first, second = (json.loads((tmp_path / f"{rank}.json").read_text()) for rank in (0, 1))
+    assert first == second
+    assert set(first) == {f"val/{task}" for task in two_processes.TASKS}
+    assert first == pytest.approx(two_processes.validated(*two_processes.TASKS), rel=1e-5)

@@ -257,3 +257,24 @@ def test_precision_fits_the_machine(
     assert config.trainer.precision == wanted
     told = capsys.readouterr().out
     assert ("--trainer.precision bf16-mixed" in told) == (wanted == "32-true")
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::UserWarning:lightning")
+def test_answers_are_scored_in_validation(tmp_path: Path) -> None:
+    """With averaged weights, and a checkpoint that is chosen by a task's figure."""
+    folder = ["--trainer.default_root_dir", str(tmp_path), "--trainer.max_steps", "4"]
+    more = ["--trainer.val_check_interval", "2", "--trainer.check_val_every_n_epoch", "null"]
+    callbacks = (
+        "[{class_path: lightning.pytorch.callbacks.EMAWeightAveraging, init_args: {decay: 0.9}},"
+        " {class_path: lightning.pytorch.callbacks.ModelCheckpoint,"
+        " init_args: {monitor: val/deeploc/accuracy, mode: max, filename: best}},"
+        " {class_path: sciar.api.validation.ScoreAnswers, init_args: {records: 4}},"
+        " {class_path: sciar.training.ExportModel, init_args: {name: scored}}]"
+    )
+    given = ["--config", "tiny-protein-multitask", *folder, *more, "--trainer.callbacks", callbacks]
+    main(["fit", *given])
+    card = (tmp_path / "model" / "card.md").read_text(encoding="utf-8")
+    for figure in ("deeploc/accuracy", "meltome/spearman", "secondary_structure/residues"):
+        assert f"val/{figure}" in card
+    assert list(tmp_path.rglob("best.ckpt"))

@@ -1,6 +1,7 @@
 """A batch job with a worker that needs no model, also as a program to be killed.
 
-``python protein_job.py INPUT --out OUT [--resume] [--delay S] [--ray ADDRESS] ...``
+``python protein_job.py INPUT --out OUT [--resume] [--signal N --at-shards M] ...``; with a signal,
+it sends itself one when it has written so many shards and kept a part of another.
 """
 
 from __future__ import annotations
@@ -9,12 +10,13 @@ import argparse
 import hashlib
 import os
 import signal
-import time
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import Any
+
+from signals_itself import signal_after
 
 from sciar.datasets.proteins import read_proteins
 from sciar.jobs import Answer, FileSource, Job, Outcome, Recipe, run
@@ -28,15 +30,14 @@ class Worker:
     """Answers that hang on the sequence alone; says how its batches were.
 
     Args:
-        delay: seconds a batch.
         memory: most padded tokens that fit into the pretended memory.
         dies_at: a file; if it is there, it is removed and the process ends at once, once.
     """
 
-    def __init__(self, delay: float = 0.0, memory: int = 10**9, dies_at: str = "") -> None:
+    def __init__(self, memory: int = 10**9, dies_at: str = "") -> None:
         self.tasks = TASKS
         self.batches: list[list[int]] = []
-        self._delay, self._memory, self._dies_at = delay, memory, dies_at
+        self._memory, self._dies_at = memory, dies_at
 
     def identity(self) -> dict[str, Any]:
         return {"model": "of the tests"}
@@ -52,7 +53,6 @@ class Worker:
         if self._dies_at and Path(self._dies_at).exists():
             Path(self._dies_at).unlink()
             os.kill(os.getpid(), signal.SIGKILL)
-        time.sleep(self._delay)
         return [self._answer(r.protein.sequence) for r in records]
 
     def _answer(self, sequence: str) -> tuple[Answer, ...]:
@@ -84,12 +84,19 @@ def main() -> Outcome:
     parser.add_argument("--resume", action="store_true")
     parser.add_argument("--shard-size", type=int, default=100)
     parser.add_argument("--batch-tokens", type=int, default=4096)
-    parser.add_argument("--delay", type=float, default=0.0)
+    parser.add_argument("--signal", type=int, default=0)
+    parser.add_argument("--at-shards", type=int, default=0)
     parser.add_argument("--save-seconds", type=float, default=20.0)
     parser.add_argument("--ray", default="")
     given = parser.parse_args()
     made = job(given.input, given.out, shard_size=given.shard_size,
-               batch_tokens=given.batch_tokens, delay=given.delay)  # fmt: skip
+               batch_tokens=given.batch_tokens)  # fmt: skip
+    if given.signal:
+        signal_after(
+            "save_unfinished",
+            given.signal,
+            lambda folder: len(folder.manifest.shards) >= given.at_shards,
+        )
     stopped: list[int] = []
 
     def handle(number: int, frame: FrameType | None) -> None:

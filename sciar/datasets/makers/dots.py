@@ -87,6 +87,10 @@ class DotMaker(Maker):
         calls = tuple(Call("add", {"x": (x,), "y": (y,)}) for x, y in places)
         return Picture(self.draw(places), Program(calls))
 
+    def redraw(self, program: Program) -> np.ndarray:
+        places = [(_number(call, "x"), _number(call, "y")) for call in program.calls]
+        return self.draw(places)
+
     def draw(self, places: list[tuple[float, float]]) -> np.ndarray:
         """(size, size, 3) bytes; the edge of a dot is smoothed over one pixel.
 
@@ -101,3 +105,9 @@ class DotMaker(Maker):
             cover = np.clip(self.radius + 0.5 - distance, 0.0, 1.0)[..., None]
             canvas = canvas * (1 - cover) + np.array(RED) * cover
         return np.rint(canvas).astype(np.uint8)
+
+
+def _number(call: Call, key: str) -> float:
+    value = call.arguments[key]
+    assert isinstance(value, tuple)
+    return value[0]

@@ -10,7 +10,7 @@ from scipy.spatial.transform import Rotation
 from sciar.datasets.makers.base import Maker, Picture
 from sciar.datasets.makers.raycast import Body, Camera, linear, render
 from sciar.datasets.makers.scenes import CAMERA, COLORS, LAMPS
-from sciar.errors import UsageError
+from sciar.errors import RecordError, UsageError
 from sciar.records import Call, Program
 
 PARTS = (
@@ -56,6 +56,26 @@ class PoseMaker(Maker):
         rotation = self._rotation(self.check_split(split), rng)
         loc = rng.uniform([-1.5, -1.5, REACH], [1.5, 1.5, 2.2])
         color = str(rng.choice(tuple(COLORS)))
+        image = self._draw(loc, rotation, color)
+        call = Call(
+            "add",
+            {
+                "shape": "assembly",
+                "color": color,
+                "loc": tuple(loc.tolist()),
+                "rotation": tuple(rotation[:2].ravel().tolist()),
+            },
+        )
+        turn = _camera().axes @ rotation.T
+        return Picture(image, Program((call,)), {"camera": CAMERA, "camera_frame": turn.tolist()})
+
+    def redraw(self, program: Program) -> np.ndarray:
+        words = program.calls[0].arguments
+        loc, rows = words["loc"], words["rotation"]
+        assert isinstance(loc, tuple) and isinstance(rows, tuple)
+        return self._draw(np.array(loc), _matrix(np.array(rows)), str(words["color"]))
+
+    def _draw(self, loc: np.ndarray, rotation: np.ndarray, color: str) -> np.ndarray:
         bodies = [
             Body(
                 shape,
@@ -66,20 +86,8 @@ class PoseMaker(Maker):
             )
             for shape, center, extent in PARTS
         ]
-        camera = Camera(np.array(CAMERA), np.array([0.0, 0.0, 1.2]))
         lamps = [np.array(lamp) for lamp in LAMPS]
-        image, _ = render(bodies, camera, lamps, self.size, self.size, self.samples)
-        call = Call(
-            "add",
-            {
-                "shape": "assembly",
-                "color": color,
-                "loc": tuple(loc.tolist()),
-                "rotation": tuple(rotation[:2].ravel().tolist()),
-            },
-        )
-        turn = camera.axes @ rotation.T
-        return Picture(image, Program((call,)), {"camera": CAMERA, "camera_frame": turn.tolist()})
+        return render(bodies, _camera(), lamps, self.size, self.size, self.samples)[0]
 
     def _rotation(self, split: str, rng: np.random.Generator) -> np.ndarray:
         if split == "gap":
@@ -96,6 +104,25 @@ class PoseMaker(Maker):
             matrix = np.asarray(Rotation.from_quat(q / np.linalg.norm(q)).as_matrix())
             if split == "all" or degrees_between(matrix, CENTRE) > self.ball:
                 return matrix
+
+
+def _camera() -> Camera:
+    return Camera(np.array(CAMERA), np.array([0.0, 0.0, 1.2]))
+
+
+def _matrix(rows: np.ndarray) -> np.ndarray:
+    """Two rows, not quite orthonormal -> a rotation, by Gram and Schmidt.
+
+    Raises:
+        RecordError: they are parallel.
+    """
+    first, second = rows.reshape(2, 3)
+    size = np.linalg.norm(first)
+    second = second - first * (first @ second) / max(size**2, 1e-12)
+    if size < 1e-6 or np.linalg.norm(second) < 1e-6:
+        raise RecordError("the two rows of the rotation are parallel", field="rotation")
+    first, second = first / size, second / np.linalg.norm(second)
+    return np.stack([first, second, np.cross(first, second)])
 
 
 def degrees_between(first: np.ndarray, second: np.ndarray) -> float:

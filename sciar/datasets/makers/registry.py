@@ -8,11 +8,19 @@ from typing import Any
 
 from sciar.datasets.makers.base import Maker
 from sciar.datasets.makers.dots import DotMaker
+from sciar.datasets.makers.haadf import HaadfMaker
 from sciar.datasets.makers.poses import PoseMaker
+from sciar.datasets.makers.pxrd import PxrdMaker
 from sciar.datasets.makers.scenes import SceneMaker
 from sciar.errors import UsageError
 
-MAKERS: dict[str, type[Maker]] = {"dots": DotMaker, "scenes": SceneMaker, "poses": PoseMaker}
+MAKERS: dict[str, type[Maker]] = {
+    "dots": DotMaker,
+    "scenes": SceneMaker,
+    "poses": PoseMaker,
+    "haadf": HaadfMaker,
+    "pxrd": PxrdMaker,
+}
 
 
 def maker_of(name: str, options: Mapping[str, Any]) -> Maker:

@@ -148,6 +148,13 @@ class SceneMaker(Maker):
             return Picture(image, Program(tuple(calls)), details)
         raise RecordError(f"{split}: no scene of {self.counts} objects found in 1000 attempts")
 
+    def redraw(self, program: Program) -> np.ndarray:
+        """The scene from the mean place of the camera, under the mean lamps."""
+        bodies = [body_of(call, i) for i, call in enumerate(program.calls)]
+        camera = Camera(np.array(CAMERA), np.zeros(3), self.angle)
+        lamps = [np.array(lamp) for lamp in LAMPS]
+        return render(bodies, camera, lamps, self.height, self.width, self.samples)[0]
+
     def _moved(self, rng: np.random.Generator, most: float) -> np.ndarray:
         return rng.uniform(-most, most, 3) if self.jitter else np.zeros(3)
 

@@ -84,7 +84,7 @@ def make(job: Job, folder: str | Path, workers: int = 1) -> int:
     folder = Path(folder)
     note, path = json.loads(json.dumps(job.note())), folder / NOTE
     if path.exists():
-        found = _note(folder)
+        found = note_of(folder)
         other = sorted(key for key in note if found.get(key) != note[key])
         if other:
             raise UsageError(
@@ -135,7 +135,7 @@ def read_pictures(folder: str | Path) -> Iterator[Picture]:
         RecordError: a damaged shard, which is named.
     """
     folder = Path(folder)
-    note = _note(folder)
+    note = note_of(folder)
     shards = -(-note["count"] // note["shard"])
     absent = [i for i in range(shards) if not _shard(folder, i).exists()]
     if absent:
@@ -164,14 +164,21 @@ def _shard(folder: Path, number: int) -> Path:
     return folder / f"{number:05d}.npz"
 
 
-def _note(folder: Path) -> dict[str, Any]:
+def note_of(folder: Path) -> dict[str, Any]:
+    """How the pictures of a folder were made: maker, version, options, split, seed, count, shard.
+
+    Raises:
+        UsageError: no such folder, or a damaged note.
+    """
     path = folder / NOTE
     try:
         note = json.loads(path.read_text(encoding="utf-8"))
         if note["count"] < 1 or note["shard"] < 1:
             raise ValueError("no pictures")
     except FileNotFoundError:
-        raise UsageError(f"{folder}: no made pictures ({NOTE} is missing)") from None
+        raise UsageError(
+            f"{folder}: no made pictures ({NOTE} is missing); make them with sciar data make"
+        ) from None
     except (ValueError, KeyError, TypeError) as error:
         raise UsageError(f"{path}: damaged ({error})") from error
     return dict(note)

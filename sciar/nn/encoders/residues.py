@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from sciar.errors import UsageError
 from sciar.nn.encoders.esm2 import Esm2, Esm2Config, embed_all
 from sciar.nn.encoders.esm2_weights import find_encoder, load_esm2
+from sciar.nn.encoders.local import LocalLayers
 from sciar.nn.encoders.lora import add_lora
 from sciar.nn.encoders.store import EmbeddingStore
 from sciar.nn.inputs import Inputs
@@ -34,12 +35,14 @@ BUDGET = 16_384
 class ResidueEncoder(nn.Module):
     """Input module of residue slots: the encoder's vectors, projected, and the letter itself.
 
+    Convolutions along the chain may follow (``local``).
+
     Args:
         slot: the slot kind; its payload is the id of the residue.
         hidden: width of the decoder.
         weights: folder, file or name of a pretrained encoder, whose sizes then hold.
-        layers: blocks of an encoder that is made anew; likewise ``width``, ``heads`` and
-            ``feed_forward`` (0: four times the width).
+        layers: blocks of an encoder that is made anew, 0 for none beside the embedding; likewise
+            ``width``, ``heads`` and ``feed_forward`` (0: four times the width).
         train: ``frozen``, ``last`` (some blocks and the final norm), ``lora`` (adapters of low rank
             beside every linear layer) or ``all``.
         blocks: how many blocks ``last`` trains.
@@ -48,6 +51,9 @@ class ResidueEncoder(nn.Module):
         dropout: of the adapters' input, in training.
         window: longest chain that the encoder reads at once. A longer one is read in windows that
             overlap by half, and each residue takes its vector from where it stands most centrally.
+        local: kernels of convolutions along each chain, after the encoder and over its windows.
+        sites: for variants of one protein: in so many first residues, a letter has a vector of its
+            own at each number, so that what a mutation adds need not be found out. 0: nowhere.
         cache: folder for the vectors of what is not trained (``frozen`` and ``last``), so that a
             protein is read once; sequences with hidden residues are not kept. Not stored with the
             model.
@@ -74,6 +80,8 @@ class ResidueEncoder(nn.Module):
         alpha: float = 32.0,
         dropout: float = 0.05,
         window: int = 1022,
+        local: Sequence[int] = (),
+        sites: int = 0,
         cache: str = "",
     ) -> None:
         super().__init__()
@@ -96,6 +104,13 @@ class ResidueEncoder(nn.Module):
         # neither drowns the other: an encoder's last norm gives components of size 1.
         nn.init.normal_(self.project.weight, std=0.04 * self.encoder.config.width**-0.5)
         nn.init.zeros_(self.project.bias)
+        self.local = LocalLayers(hidden, local) if local else None
+        self.sites = sites
+        if sites < 0:
+            raise UsageError(f"slot {slot.name}: sites must not be negative, got {sites}")
+        if sites:
+            self.site = nn.Embedding(sites * self.encoder.config.vocabulary, hidden)
+            nn.init.normal_(self.site.weight, std=0.02)
         self.adapters = {"rank": rank, "alpha": alpha, "dropout": dropout}
         if cache and train not in ("frozen", "last"):
             raise UsageError(
@@ -118,16 +133,27 @@ class ResidueEncoder(nn.Module):
             n: config[n] for n in ("layers", "width", "heads", "feed_forward", "token_dropout")
         }
         how = {"train": self.mode, "blocks": self.blocks, **self.adapters}
-        return {**sizes, **how, "window": self.window}
+        local = {"local": list(self.local.kernels)} if self.local is not None else {}
+        sites = {"sites": self.sites} if self.sites else {}
+        return {**sizes, **how, "window": self.window, **local, **sites}
 
     def at(self, inputs: Inputs, where: Tensor) -> Tensor:
         """(N, hidden) of the residue slots ``where`` among the inputs."""
         ids = inputs.value[where, 0].round().long()
-        pieces, sources = self._pieces(ids, where, inputs.label[where])
+        labels = inputs.label[where]
+        pieces, sources = self._pieces(ids, where, labels)
         vectors = torch.cat(self.encode(pieces))
         starts = torch.tensor([0, *(len(p) for p in pieces)], device=ids.device).cumsum(0)
         rows = torch.cat([starts[piece] + row for piece, row in sources])
-        return self.project(vectors[rows]) + self.letter(ids)
+        made = self.project(vectors[rows]) + self.letter(ids)
+        if self.sites:
+            number = inputs.anchor[where]
+            at = number.clamp_max(self.sites - 1) * self.encoder.config.vocabulary + ids
+            made = made + self.site(at) * (number < self.sites)[:, None]
+        if self.local is None:
+            return made
+        lengths = [b - a for chains in _proteins(where.cpu(), labels.cpu()) for a, b in chains]
+        return self.local(made, torch.tensor(lengths, device=made.device))
 
     def encode(self, pieces: Sequence[Tensor]) -> list[Tensor]:
         """(N_i,) ids of each piece -> (N_i, D)."""

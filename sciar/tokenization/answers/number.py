@@ -22,9 +22,11 @@ class Number(AnswerCodec):
         std: their standard deviation.
         low: smallest value that is ever answered, or ``None``.
         high: largest one, or ``None``.
+        offset: learn ln(value + offset) in place of the value, whose ``mean`` and ``std`` are then
+            meant: for labels that products of effects make, such as fitness. 0: the value itself.
 
     Raises:
-        UsageError: ``std`` is not positive, or the range is empty.
+        UsageError: ``std`` is not positive, the range is empty, or the offset is negative.
     """
 
     def __init__(
@@ -33,6 +35,7 @@ class Number(AnswerCodec):
         std: float = 1.0,
         low: float | None = None,
         high: float | None = None,
+        offset: float = 0.0,
     ) -> None:
         if not (math.isfinite(mean) and math.isfinite(std) and std > 0):
             raise UsageError(f"mean and std must be finite and std positive, got {mean}, {std}")
@@ -40,7 +43,9 @@ class Number(AnswerCodec):
         self.high = math.inf if high is None else float(high)
         if not self.low < self.high:
             raise UsageError(f"low must be below high, got {low} and {high}")
-        self.mean, self.std = float(mean), float(std)
+        if not 0 <= offset < math.inf:
+            raise UsageError(f"offset must be finite and not negative, got {offset}")
+        self.mean, self.std, self.offset = float(mean), float(std), float(offset)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -59,7 +64,9 @@ class Number(AnswerCodec):
 
     def payload(self, value: Any) -> tuple[float, ...]:
         """The standardised number."""
-        return ((self._checked(value) - self.mean) / self.std,)
+        number = self._checked(value)
+        learnt = math.log(number + self.offset) if self.offset else number
+        return ((learnt - self.mean) / self.std,)
 
     def value(self, tokens: tuple[str, ...], protein: Protein, payload: tuple[float, ...]) -> float:
         """Payload -> number, kept inside the range.
@@ -69,7 +76,11 @@ class Number(AnswerCodec):
         """
         if len(payload) != 1 or not math.isfinite(payload[0]):
             raise RecordError(f"the payload of {NUMBER} is not one finite number: {payload}")
-        return min(max(float(payload[0]) * self.std + self.mean, self.low), self.high)
+        learnt = float(payload[0]) * self.std + self.mean
+        if self.offset:
+            # The exponential of what no label comes near would overflow.
+            learnt = math.exp(min(learnt, 300.0)) - self.offset
+        return min(max(learnt, self.low), self.high)
 
     def grammar(self, vocabulary: Vocabulary, protein: Protein) -> FixedLengthGrammar:
         """The slot."""
@@ -86,4 +97,6 @@ class Number(AnswerCodec):
             raise RecordError(f"{value!r} is no number") from error
         if not self.low <= number <= self.high or not math.isfinite(number):
             raise RecordError(f"{value!r} is no finite number in {self.low} ... {self.high}")
+        if self.offset and number <= -self.offset:
+            raise RecordError(f"{value!r} has no logarithm with the offset {self.offset}")
         return number

@@ -19,7 +19,7 @@ from sciar.tokenization.answers.types import TYPES
 from sciar.tokenization.vocabulary import Vocabulary, fingerprint
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*")
-_COMMON = ("inputs", "field", "metric", "weight", "sampling_weight", "mask", "crop")
+_COMMON = ("inputs", "field", "metric", "weight", "sampling_weight", "mask", "crop", "skip")
 STANDARD = Path(__file__).with_name("tasks.yaml")
 """The tasks of the data sets that SciAR knows."""
 
@@ -28,7 +28,7 @@ class Tasks:
     """Tasks by name, in the order in which they were added.
 
     An entry names the ``type`` of answer (one of ``TYPES``), may set ``inputs``, ``field``,
-    ``metric``, ``weight``, ``sampling_weight``, ``mask`` and ``crop`` (see
+    ``metric``, ``weight``, ``sampling_weight``, ``mask``, ``crop`` and ``skip`` (see
     :class:`~sciar.tokenization.answers.task.Task`), and passes everything else to the codec.
     ``labels_file`` names a text file with one label a line, ``ontology`` an OBO file; both are
     sought beside the YAML file.
@@ -188,12 +188,15 @@ def _task(name: str, entry: Mapping[str, Any]) -> Task:
     if min(weight, share) < 0:
         raise UsageError("weight and sampling_weight must not be negative")
     field, metric = str(entry.get("field", name)), str(entry.get("metric", ""))
-    mask, crop = str(entry.get("mask", "")), int(entry.get("crop", 0))
+    mask = str(entry.get("mask", ""))
+    crop, skip = int(entry.get("crop", 0)), int(entry.get("skip", 0))
     if mask and not codec.parallel:
         raise UsageError("mask is for answers with one token a residue")
-    if crop < 0 or (crop and codec.positional):
-        raise UsageError("crop is not negative, and not for answers that name residues")
-    return Task(name, codec, inputs, field, metric, weight, share, mask, crop)
+    if min(crop, skip) < 0 or ((crop or skip) and codec.positional):
+        raise UsageError("crop and skip are not negative, and not for answers that name residues")
+    if crop and crop <= skip:
+        raise UsageError(f"crop {crop} leaves nothing after the {skip} residues of skip")
+    return Task(name, codec, inputs, field, metric, weight, share, mask, crop, skip)
 
 
 def _check_labels(labels: Any) -> None:

@@ -32,6 +32,8 @@ class Task:
             for answers with one token a residue.
         crop: how many leading residues of each sequence the question is about; 0: all. For
             constructs whose end never varies.
+        skip: how many residues before these are left out, for constructs whose beginning never
+            varies.
     """
 
     name: str
@@ -43,12 +45,23 @@ class Task:
     sampling_weight: float = 1.0
     mask: str = ""
     crop: int = 0
+    skip: int = 0
 
     def view(self, protein: Protein) -> Protein:
-        """The part of a protein that the question is about; what all other methods take."""
-        if not self.crop:
+        """The part of a protein that the question is about; what all other methods take.
+
+        Raises:
+            RecordError: the protein ends before this part begins.
+        """
+        if not self.crop and not self.skip:
             return protein
-        return Protein(*(chain[: self.crop] for chain in protein.chains))
+        if any(len(chain) <= self.skip for chain in protein.chains):
+            raise RecordError(
+                f"task {self.name} is about residues after number {self.skip}, but the sequence "
+                f"has {min(map(len, protein.chains))}",
+                field="sequence",
+            )
+        return Protein(*(chain[self.skip : self.crop or None] for chain in protein.chains))
 
     def derive(self, protein: Protein) -> Any:
         """The label where it follows from the sequence; ``None`` if it does not, or is empty."""

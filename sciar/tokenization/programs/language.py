@@ -325,7 +325,7 @@ def load_language(name: str) -> Language:
     return Language.from_dict(yaml.safe_load(text), name)
 
 
-SHIPPED = ("dots", "clevr", "crystal", "micrograph", "pose6d")
+SHIPPED = ("dots", "clevr", "crystal", "cell", "micrograph", "pose6d")
 
 
 def _made(cls: type[Argument], options: Mapping[str, Any], where: str) -> Argument:

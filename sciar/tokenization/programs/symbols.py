@@ -88,6 +88,17 @@ class Symbols:
             return ((f"<{call}.{key}>", 1, argument.map.geometry),) if names else ()
         return tuple((f"<{call}.{key}.{c}>", 1, argument.map.geometry) for c in names)
 
+    def most_tokens(self, call: str) -> int:
+        """Tokens of the longest call of a name."""
+        total = 2
+        for key, argument in self.language.calls[call].arguments.items():
+            n = len(argument.components)
+            if n and self.numbers == "char":
+                total += 1 + n * digits_of(argument)
+            else:
+                total += 1 + (len(self.places(call, key, argument)) if n else 1)
+        return total
+
     def write(
         self,
         program: Program,
@@ -204,8 +215,13 @@ def spell(argument: Argument, x: float) -> tuple[str, ...]:
     return (*sign, *digits[:before], POINT, *digits[before:])
 
 
+def digits_of(argument: Argument) -> int:
+    """Tokens of a number that is spelled."""
+    return width_of(argument) + 1 + argument.decimals + (argument.ticks[0] < 0)
+
+
 def _digits(argument: Argument, queue: list[tuple[str, tuple[float, ...]]]) -> str:
-    n = width_of(argument) + 1 + argument.decimals + (argument.ticks[0] < 0)
+    n = digits_of(argument)
     return "".join(queue.pop()[0].removeprefix("dig:") for _ in range(n))
 
 

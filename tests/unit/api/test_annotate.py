@@ -132,6 +132,9 @@ def test_long_proteins_are_read_in_windows() -> None:
     assert set(found["sites"].value) == union
     numbers = [model.annotate([piece], ["heat"])[0].value for _, piece in pieces]
     assert found["heat"].value == pytest.approx(np.mean(numbers))
+    means = [model.annotate([q], ["heat"], scores=True)[0].scores["mean"] for _, q in pieces]
+    assert found["heat"].scores["mean"] == pytest.approx(np.mean(means))
+    assert found["heat"].scores["std"] >= np.std(means) - 1e-9
     again = {p.task: p.value for p in model.annotate([long], at_once=False)}
     assert len(again["states"]) == 50
 

@@ -61,11 +61,15 @@ def test_unresolved_residues_do_not_count() -> None:
 
 def test_sites_are_also_read_out_of_classes() -> None:
     tasks = {"states": {**TASKS["states"], "field": "s"},
-             "helix": {"type": "sites", "positive": "H", "field": "s"}}  # fmt: skip
+             "states_helix": {"type": "sites", "positive": "H", "field": "s"},
+             "helix": {"type": "sites", "positive": "E", "field": "s"}}  # fmt: skip
     tokens = ProteinTokenizer(tasks, max_length=64)
     model = Model(ModelFolder("m", network(tokens), tokens, {}, {}, ""))
     truth = ["H" * len(p) for p in PROTEINS]
-    found = score(model, "states", labelled("s", truth))["as helix"]
+    scored = score(model, "states", labelled("s", truth))
+    found = scored["as states_helix"]
+    # Another set may call its labels the same; names say what belongs together.
+    assert "as helix" not in scored
     said = sum(p.value.count("H") for p in model.annotate(PROTEINS, ["states"]))
     assert found["counts"]["tp"] == said and found["counts"]["fn"] == 31 - said
 
@@ -111,3 +115,26 @@ def test_thresholds_and_temperatures_are_stored(tmp_path: Any) -> None:
 
     again = sciar.load(tmp_path / "m")
     assert again.info["calibration"]["sites"]["threshold"] == found["threshold"]
+
+
+def test_confidences_are_set_against_what_came_true() -> None:
+    place = score(MODEL, "place", labelled("place", own("place")))["calibration"]
+    assert place["accuracy"] == 1 and place["count"] == len(PROTEINS)
+    assert place["ece"] == pytest.approx(1 - place["confidence"])
+    answers = MODEL.annotate(PROTEINS, ["states"], scores=True)
+    wrong = ["HEC"["HEC".index(p.value[0]) - 1] + p.value[1:] for p in answers]
+    states = score(MODEL, "states", labelled("states", wrong))["calibration"]
+    total = sum(map(len, PROTEINS))
+    assert states["count"] == total and states["accuracy"] == pytest.approx(1 - 4 / total)
+    assert states["confidence"] == pytest.approx(np.mean([s for p in answers for s in p.scores]))
+
+
+def test_a_temperature_draws_chances_of_sites_to_one_half() -> None:
+    hot = with_calibration(MODEL, {"sites": {"temperature": 4.0}})
+    before, after = (m.annotate(PROTEINS, ["sites"], scores=True) for m in (MODEL, hot))
+    for cold, warm in zip(before, after, strict=True):
+        assert cold.value == warm.value and cold.scores.keys() == warm.scores.keys()
+        for member, chance in cold.scores.items():
+            assert abs(warm.scores[member] - 0.5) <= abs(chance - 0.5)
+    found = score(hot, "sites", labelled("sites", own("sites")))
+    assert found["calibration"]["count"] == sum(len(p.scores) for p in after)

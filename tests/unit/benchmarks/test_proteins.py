@@ -91,6 +91,27 @@ def test_baselines_find_a_rule(kind: str) -> None:
     assert after > (0.9 if kind in ("residues", "sites") else 0.6)
 
 
+def test_effects_that_multiply_are_found_in_logarithms() -> None:
+    """Labels are products over positions; in their logarithms a ridge finds them all."""
+    rng = np.random.default_rng(1)
+    effects = rng.normal(0, 1.2, (3, 20))
+    letters = rng.integers(0, 20, (400, 3))
+    labels = np.exp(effects[np.arange(3), letters].sum(1)) - 0.05
+    made = [
+        Example(str(i), "".join(linear.LETTERS[k] for k in row), float(y), np.ones(3, bool))
+        for i, (row, y) in enumerate(zip(letters, labels, strict=True))
+    ]
+    parts = {"train": made[:250], "val": made[250:300], "test": made[300:]}
+    given = Experiment("made", "none", "number", "label")
+    features = lambda s: linear.one_hot(s, np.arange(3))  # noqa: E731
+    plain, _ = linear.ridge(given, parts, features)
+    found, settings = linear.ridge_of_logarithms(given, parts, features)
+    assert settings["offset"] == 0.05
+    np.testing.assert_allclose(found["test"], labels[300:], rtol=0.2, atol=0.1)
+    before, after = (scores(given, parts["test"], m["test"])["spearman"] for m in (plain, found))
+    assert after > 0.99 > before
+
+
 def test_heads_do_not_see_padding() -> None:
     torch.manual_seed(0)
     given = Experiment("made", "none", "number", "label")

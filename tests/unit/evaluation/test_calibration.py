@@ -12,7 +12,6 @@ from sciar.evaluation.calibration import (
     Choice,
     calibration,
     fit_temperature,
-    interval_coverage,
     reliability,
     reliability_chart,
     tempered,
@@ -89,11 +88,6 @@ def test_the_diagram_has_its_edges() -> None:
     assert [(r["low"], r["count"], r["accuracy"]) for r in rows] == [(0.0, 1, 0.0), (0.75, 2, 0.5)]
     with pytest.raises(UsageError, match="between 0 and 1"):
         calibration(np.array([1.2]), np.array([True]))
-
-
-def test_intervals_count() -> None:
-    row = interval_coverage(np.array([1.0, 2.0, 3.0]), np.array([0, 2, 4]), np.array([2, 2, 5]))
-    assert (row["count"], row["of"]) == (2, 3)
 
 
 def test_the_chart_shows_every_bin_and_the_diagonal() -> None:

@@ -268,7 +268,7 @@ def test_a_row_costs_one_pass_for_each_thing_sampled(denovo: Any, monkeypatch: A
 
     counted("decode", model)
     counted("sample_payload", model)
-    counted("sample", model.words)
+    counted("draw", model.words)
     run(model, tokenizer, requests(tokenizer, 1))
     assert sampled > 2 and passes == sampled  # the prefill, and one pass after each but the last
 

@@ -81,9 +81,12 @@ def test_samples_of_recurrent_layers_equal_full_recomputation(stream: str) -> No
 
 
 @pytest.mark.parametrize("stream", STREAMS)
-@pytest.mark.parametrize("batch_size", [1, 3])
-def test_samples_equal_full_recomputation(stream: str, batch_size: int) -> None:
-    tokenizer = octree_tokenizer()
+@pytest.mark.parametrize(
+    ("context", "batch_size"),
+    [("none", 1), ("none", 3), ("above", 3), ("before", 1), ("before", 3)],
+)
+def test_samples_equal_full_recomputation(stream: str, context: str, batch_size: int) -> None:
+    tokenizer = octree_tokenizer(context=context)
     model = octree_model(tokenizer, stream)
     for drawn in run(model, tokenizer, 8, batch_size=batch_size):
         expected, logp = by_recomputation(model, tokenizer, drawn.job.request, drawn.job.index)
@@ -191,9 +194,10 @@ def test_private_questions_leave_nothing_in_the_cache(monkeypatch: pytest.Monkey
     assert longest["questions"] > 10
 
 
-def test_words_drawn_at_once_are_those_of_the_blind_pass() -> None:
+@pytest.mark.parametrize("context", ["none", "above"])
+def test_words_drawn_at_once_are_those_of_the_blind_pass(context: str) -> None:
     """Scores of a level drawn in one pass, against a pass in which no question sees the level."""
-    tokenizer = octree_tokenizer()
+    tokenizer = octree_tokenizer(context=context)
     model = octree_model(tokenizer, "private-questions")
     compared = 0
     for drawn in run(model, tokenizer, 40, at_once=True, batch_size=7):

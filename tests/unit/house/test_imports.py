@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from house_sources import PACKAGE, ROOT, Import, imports_of, package_files, room_of, room_of_file
 
-LEAVES = {"errors", "records"}
+LEAVES = {"errors", "records", "atomic"}
 NETWORK = {"nn", "heads", "model", "objectives"}
 CHEMISTRY = {"rdkit", "pymatgen", "ase", "Bio", "spglib", "posebusters", "smact"}
 
@@ -19,6 +19,7 @@ CHEMISTRY = {"rdkit", "pymatgen", "ase", "Bio", "spglib", "posebusters", "smact"
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "records": set(),
+    "atomic": set(),
     "tokenization": set(),
     "evaluation": set(),
     "segmentation": set(),
@@ -28,9 +29,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "model": {"tokenization", "nn", "heads"},
     "objectives": {"tokenization", "nn", "heads", "model"},
     "generation": NETWORK | {"tokenization"},
-    "tasks": NETWORK | {"tokenization", "generation", "evaluation", "datasets", "folder", "growth"},
+    "tasks": NETWORK
+    | {"tokenization", "generation", "evaluation", "datasets", "folder", "inheritance"},
     "folder": NETWORK | {"tokenization"},
-    "growth": NETWORK | {"folder", "tokenization"},
+    "inheritance": NETWORK | {"folder", "tokenization"},
     "zoo": {"folder"},
     "training": {"tasks", "datasets", "folder", "model", "nn", "objectives"},
     "testing": NETWORK | {"tokenization", "generation", "tasks"},

@@ -19,6 +19,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["
 DISTRIBUTIONS = {
     "yaml": "pyyaml",
     "Bio": "biopython",
+    "PIL": "pillow",
     "torch_geometric": "torch-geometric",
     "markupsafe": "jinja2",  # jinja2's own string type
     "spglib": "pymatgen",  # pymatgen's symmetry finder
@@ -58,7 +59,7 @@ def test_pins_are_exact_and_portable() -> None:
 
 def test_what_is_imported_is_required() -> None:
     declared = {canonicalize_name(Requirement(d).name) for d in PROJECT["dependencies"]}
-    optional = {"wandb", "ray"}
+    optional = {"wandb", "ray", "transformers"}
     missing = set()
     for path in package_files():
         for found in imports_of(path):

@@ -53,7 +53,7 @@ def test_readme_begins_with_the_two_commands() -> None:
 
 def test_readme_shows_every_command() -> None:
     shown = {words[1] for words in commands(ROOT / "README.md") if words[0] == "sciar"}
-    wanted = "fit generate predict annotate evaluate models data tokenize demo"
+    wanted = "fit generate predict annotate invert evaluate models data tokenize demo"
     assert set(wanted.split()) <= shown
 
 

@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -37,13 +36,6 @@ def bytes_of(folder: Path) -> dict[str, bytes]:
     return {p.name: p.read_bytes() for p in folder.iterdir()}
 
 
-def wait_for(folder: Path, pattern: str, number: int, process: subprocess.Popen[str]) -> None:
-    deadline = time.monotonic() + 300
-    while len(list(folder.glob(pattern))) < number and time.monotonic() < deadline:
-        assert process.poll() is None, process.communicate()[1][-2000:]
-        time.sleep(0.005)
-
-
 @pytest.fixture(scope="module")
 def proteins(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("input") / "proteins.fasta"
@@ -60,28 +52,21 @@ def undisturbed(proteins: Path, tmp_path_factory: pytest.TempPathFactory) -> dic
 
 def test_killed_twice(proteins: Path, tmp_path: Path, undisturbed: dict[str, bytes]) -> None:
     out = tmp_path / "out"
-    options = ("--delay", 0.05, "--save-seconds", 0)
+    options = ("--save-seconds", 0, "--signal", int(signal.SIGKILL), "--at-shards")
     for shards, resume in ((1, ()), (3, ("--resume",))):
-        process = start(proteins, out, *options, *resume)
-        wait_for(out, "part-*.parquet", shards, process)
-        wait_for(out, ".part-*.unfinished", 1, process)
-        process.kill()
-        process.communicate()
-        assert process.returncode == -signal.SIGKILL
-    assert len(list(out.glob("part-*.parquet"))) < 5
-    records, kept, complete = finish(start(proteins, out, "--resume"))
-    assert (records, complete) == ("500", "True") and int(kept) >= 2
+        process = start(proteins, out, *options, shards, *resume)
+        errors = process.communicate(timeout=300)[1]
+        assert process.returncode == -signal.SIGKILL, errors[-2000:]
+        assert len(list(out.glob("part-*.parquet"))) == shards
+        assert len(list(out.glob(".part-*.unfinished"))) == 1
+    assert finish(start(proteins, out, "--resume")) == ["500", "3", "True"]
     assert bytes_of(out) == undisturbed
 
 
 def test_ended_by_sigterm(proteins: Path, tmp_path: Path, undisturbed: dict[str, bytes]) -> None:
     out = tmp_path / "out"
-    process = start(proteins, out, "--delay", 0.1, "--save-seconds", 0)
-    wait_for(out, "part-*.parquet", 1, process)
-    wait_for(out, ".part-*.unfinished", 1, process)
-    process.terminate()
-    records, _, complete = finish(process)
-    assert complete == "False" and 0 < int(records) < 500
-    assert len(list(out.glob(".part-*.unfinished"))) <= 1  # none, if the batch ended its shard
-    assert finish(start(proteins, out, "--resume")) == ["500", str(int(records) // 100), "True"]
+    options = ("--save-seconds", 0, "--signal", int(signal.SIGTERM), "--at-shards", 1)
+    assert finish(start(proteins, out, *options)) == ["100", "0", "False"]
+    assert len(list(out.glob(".part-*.unfinished"))) == 1
+    assert finish(start(proteins, out, "--resume")) == ["500", "1", "True"]
     assert bytes_of(out) == undisturbed

@@ -59,11 +59,40 @@ def test_packed_attention_is_block_diagonal(kv_heads: int, contexts: Tensor, fle
     torch.testing.assert_close(memory.attend(q, k, v).double(), expected, atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.parametrize("scores", [1, 60, 1 << 14])
+@pytest.mark.parametrize("contexts", [CONTEXTS, torch.zeros(4, dtype=torch.long), LENGTHS])
+def test_blocks_of_sequences_change_nothing(
+    scores: int, contexts: Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sciar.nn.attention.SCORES", scores)
+    q, k, v = qkv(int(LENGTHS.sum()), 4, 4)
+    memory = PackedMemory.build(LENGTHS, contexts)
+    assert len(memory.blocks) == {1: 4, 60: 3, 1 << 14: 1}[scores]
+    expected = by_hand(q, k, v, LENGTHS, contexts)
+    torch.testing.assert_close(memory.attend(q, k, v).double(), expected, atol=1e-5, rtol=1e-5)
+    # The same sequences alone, with the gradient's written out products.
+    q.requires_grad_()
+    torch.testing.assert_close(memory.attend(q, k, v).double(), expected, atol=1e-5, rtol=1e-5)
+
+
+def test_some_queries_are_read_alone() -> None:
+    q, k, v = qkv(int(LENGTHS.sum()), 4, 2)
+    memory = PackedMemory.both_ways(LENGTHS)
+    expected = by_hand(q, k, v, LENGTHS, LENGTHS)
+    at = torch.tensor([0, 3, 4, 9, 17])  # none of the second sequence
+    reading = memory.reading(at)
+    assert reading is not None and reading.queries == [3, 0, 1, 1]
+    found = reading.attend(q[at], k, v)
+    torch.testing.assert_close(found.double(), expected[at], atol=1e-5, rtol=1e-5)
+    assert PackedMemory.build(LENGTHS, CONTEXTS).reading(at) is None
+
+
 def test_equal_lengths_need_no_gather() -> None:
     lengths, contexts = torch.tensor([4, 4, 4]), torch.tensor([2, 0, 4])
     q, k, v = qkv(12, 4, 4)
     memory = PackedMemory.build(lengths, contexts)
-    assert memory.flat_T is None
+    (block,) = memory.blocks
+    assert block.rows is None and block.flat is None
     expected = by_hand(q, k, v, lengths, contexts)
     torch.testing.assert_close(memory.attend(q, k, v).double(), expected, atol=1e-5, rtol=1e-5)
 

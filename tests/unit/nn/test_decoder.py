@@ -154,6 +154,20 @@ def test_depth_and_width_are_as_configured() -> None:
     assert DecoderConfig(hidden=256).ffn_width == 704
 
 
+@pytest.mark.parametrize("pattern", ["a", "am"])
+@pytest.mark.parametrize("whole", [True, False])
+def test_states_that_are_read_are_those_of_all(pattern: str, whole: bool) -> None:
+    """With prompts that are read in both directions the last layer computes no others."""
+    tokenizer = crystal_tokenizer()
+    model = tiny_model(tokenizer, tiny_config(pattern=pattern, qk_norm=True))
+    batch = encoded(tokenizer, random_crystals(4))
+    batch = replace(batch, contexts=batch.lengths) if whole else batch
+    at = torch.tensor([1, 2, int(batch.lengths[0]), len(batch) - 1])
+    with torch.no_grad():
+        every, some = model(batch)[0], model(batch, read=at)[0]
+    torch.testing.assert_close(some, every[at], atol=1e-5, rtol=1e-5)
+
+
 def test_two_passes_are_the_stack_on_its_own_output() -> None:
     """By hand, layer after layer; the parameters are those of one pass."""
     torch.manual_seed(0)

@@ -89,8 +89,8 @@ def test_feeding_one_by_one_equals_the_packed_pass(variant: str) -> None:
     decoder = model.config.decoder
     cache = KVCache.empty(decoder.layers, 1, decoder.heads, len(batch), 8, torch.zeros(()))
     for p in range(len(batch)):
-        at, zero = torch.tensor([p]), torch.tensor([0])
-        plan = StepPlan(row=zero, position=at, slot=zero, n=1, rows=1, longest=p + 1)
+        at = torch.tensor([p])
+        plan = StepPlan([p], [1], at.device)
         memories = [StepMemory(cache, i, plan) for i in range(decoder.layers)]
         inputs = inputs_at(batch, at, at + 1 < len(batch))
         with torch.no_grad():

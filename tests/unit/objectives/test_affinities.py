@@ -12,7 +12,7 @@ from tiny_volumes import volume_tokenizer as tokenizer_of
 
 from sciar.errors import UsageError
 from sciar.folder import ModelFolder
-from sciar.growth import copy_weights
+from sciar.inheritance import inherit
 from sciar.model import AutoregressiveModel, InputConfig
 from sciar.nn.affinities import NEAREST, AffinityDecoder
 from sciar.objectives.affinities import (
@@ -146,7 +146,7 @@ def test_it_starts_from_a_pretrained_model_of_other_extras() -> None:
     extras = {"affinities": InputConfig("sciar.nn.affinities.AffinityDecoder", {"patch": [4] * 3})}
     new = volume_model(tokenizer, volume_config(extras=extras), seed=2)
     own = new.extras["affinities"].up.weight.clone()
-    copy_weights(ModelFolder("old", old, tokenizer, {}, {}, ""), new)
+    inherit(ModelFolder("old", old, tokenizer, {}, {}, ""), new)
     for name, value in old.state_dict().items():
         if not name.startswith("extras."):
             torch.testing.assert_close(new.state_dict()[name], value, rtol=0, atol=0, msg=name)

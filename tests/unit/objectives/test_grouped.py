@@ -131,3 +131,27 @@ def test_a_sequence_without_a_group_is_refused() -> None:
         GroupedObjective(prefix="<eos").losses(
             MODEL, pack([TOKENS.prompt(Protein("MK"), TOKENS.tasks["place"])]), 0
         )
+
+
+def test_at_once_alone_is_the_readout_without_its_answers() -> None:
+    """The same readout; answers one by one have no loss, other tasks the same as ever."""
+    together = GroupedObjective(readout=0.5).losses(MODEL, BATCH, 3)
+    alone = GroupedObjective(readout=0.5, alone=1.0).losses(MODEL, BATCH, 3)
+    assert together.keys() == alone.keys()
+    parallel = {t.name for t in TOKENS.tasks if t.codec.parallel}
+    assert parallel & {note.task for note in NOTES}
+    for name, (value, count) in together.items():
+        own, number = alone[name]
+        if name in parallel:
+            assert float(number) == 0 and float(own.detach()) == 0
+        else:
+            assert float(number) == float(count)
+            torch.testing.assert_close(own, value, rtol=1e-4, atol=1e-5)
+
+
+def test_at_once_alone_holds_for_a_share_of_the_training_steps() -> None:
+    objective = GroupedObjective(readout=1.0, alone=0.5)
+    one = pack([TOKENS.encode(EXAMPLES[8])])
+    counts = [float(objective.losses(MODEL, one, step)["states"][1]) for step in range(40)]
+    assert 8 < sum(counts) < 32
+    assert all(float(objective.losses(MODEL, one, -s)["states"][1]) == 1 for s in range(1, 9))

@@ -43,6 +43,8 @@ VARIANTS = {
     "published": {"levels": None, "edge": None, "anchor": "centre"},
     "corner": {},
     "principal": {"frame": "principal", "rotation": 0.0, "mirror": True},
+    "above": {"context": "above"},
+    "before": {"context": "before", "frame": "principal", "rotation": 0.0},
 }
 
 
@@ -70,6 +72,80 @@ def test_generation_announces_what_encoding_announces(
 ) -> None:
     own = tokenizer(**VARIANTS[variant])
     assert_replayed(own, own.request({}), own.encode(molecule(seed, atoms, spread)))
+
+
+@pytest.mark.parametrize("context", ["above", "before"])
+@settings(max_examples=20)
+@given(seed=SEEDS, atoms=ATOMS, spread=SPREADS)
+def test_words_refer_to_the_nearest_words_since_the_mask_above_them(
+    context: str, seed: int, atoms: int, spread: float
+) -> None:
+    own = tokenizer(context=context)
+    found = own.encode(molecule(seed, atoms, spread))
+    names = [own.vocabulary.names[i] for i in found.ids]
+    told = [own.vocabulary.names[i] if i >= 0 else "" for i in found.labels]
+    begin, offsets = names.index("<structure>") + 1, names.index(OFFSET)
+    above: list[int] = []  # of each word and of what is still to come, the mask above it
+    cells: list[int] = []
+    for at in range(begin, offsets):
+        if names[at].startswith("<octant"):
+            under = bin(int(names[at][8:-1])).count("1")
+            (cells if told[at] == "<level-1>" else above).extend([at] * under)
+    first = [begin, *above]
+    at_cell = -1
+    for at in range(begin, offsets):
+        if told[at] == "<level-0>":
+            ahead = min(at_cell + 1, len(cells) - 1)
+            at_cell += not names[at].startswith("+")
+            own_mask = cells[ahead]
+        else:
+            own_mask = first[at - begin]
+        stop = at
+        if context == "above":
+            stop = next(i for i in range(begin, offsets) if told[i] == told[at])
+        away = [
+            np.linalg.norm(found.positions[j] - found.places[at]) for j in range(own_mask, stop)
+        ]
+        chosen = [j for j in found.references[at] if j >= 0]
+        assert len(chosen) == min(8, len(away)) == len(set(chosen))
+        assert all(own_mask <= j < stop for j in chosen)
+        np.testing.assert_allclose(
+            [np.linalg.norm(found.positions[j] - found.places[at]) for j in chosen],
+            sorted(away)[: len(chosen)],
+            atol=2e-3,
+        )
+
+
+def test_offsets_are_told_of_cells_whose_offsets_come_later() -> None:
+    own = tokenizer(context="before")
+    found = own.encode(molecule(1, 5))
+    slots = np.flatnonzero(found.kinds > 0)
+    for i, at in enumerate(slots):
+        chosen = set(found.references[at].tolist()) - {-1}
+        assert chosen == {*slots[:i].tolist(), *(slots[i + 1 :] - 5).tolist()}
+        later = found.references[at][found.relations[at] == 1]
+        assert set(later.tolist()) == set((slots[i + 1 :] - 5).tolist())
+
+
+def test_masks_stand_at_the_middle_of_what_they_hold() -> None:
+    plain, own = tokenizer(), tokenizer(context="before")
+    given = molecule(4, 9)
+    one, two = plain.encode(given), own.encode(given)
+    np.testing.assert_array_equal(one.places, two.places)
+    names = [own.vocabulary.names[i] for i in two.ids]
+    begin = names.index("<structure>") + 1
+    masks = [i for i, name in enumerate(names) if name.startswith("<octant")]
+    # Words in order: below each mask its children, nodes or cells.
+    children = begin + 1
+    cells = [i for i, name in enumerate(names) if two.labels[i] == own.vocabulary.id("<level-0>")]
+    cells = [i for i in cells if not names[i].startswith("+") and names[i][0] != "<"]
+    rows = [*range(children, masks[-1] + 1), *cells]
+    for at in masks:
+        count = bin(int(names[at][8:-1])).count("1")
+        under, rows = rows[:count], rows[count:]
+        middle = one.positions[under].mean(0)
+        np.testing.assert_allclose(two.positions[at], middle, atol=1e-4)
+    assert not rows
 
 
 @settings(max_examples=40)

@@ -151,3 +151,45 @@ def test_a_slot_that_is_only_read_needs_its_module() -> None:
     with pytest.raises(UsageError, match=r"model\.inputs"):
         AutoregressiveModel(TOKENS.vocabulary, 0, ModelConfig())
     assert "weights" not in network(TOKENS).config.inputs["<residue>"].options
+
+
+def test_local_layers_see_near_residues_of_their_own_chain_only() -> None:
+    made = module(local=(5, 3))
+    several = [protein(n, n, n == 6) for n in (5, 40, 1, 6, 17)]
+    alone = [read(made, packed(p)) for p in several]
+    torch.testing.assert_close(read(made, packed(*several)), torch.cat(alone))
+    plain = module()
+    made.local.outs[0].weight.data.normal_()
+    x = torch.randn(30, 12)
+    changed = x.clone()
+    changed[12] += 1.0
+    lengths = torch.tensor([10, 8, 12])
+    moved = (made.local(x, lengths) != made.local(changed, lengths)).any(1).nonzero().squeeze(1)
+    assert moved.tolist() == [10, 11, 12, 13, 14, 15]
+    assert plain.local is None and "local" not in plain.options()
+    again = ResidueEncoder(SLOT, 12, **made.options())
+    assert again.local is not None and again.local.kernels == (5, 3)
+
+
+def test_local_kernels_have_a_middle() -> None:
+    with pytest.raises(UsageError, match="odd"):
+        module(local=(4,))
+
+
+def test_an_encoder_may_be_an_embedding_alone() -> None:
+    torch.manual_seed(0)
+    made = ResidueEncoder(SLOT, 12, layers=0, width=16, heads=2, train="all", local=(3,))
+    assert read(made, packed(protein(9))).shape == (9, 12)
+
+
+def test_sites_tell_a_letter_apart_by_its_number() -> None:
+    made, plain = module(sites=3), module()
+    plain.load_state_dict(made.state_dict(), strict=False)
+    letters = torch.from_numpy(encoder_ids(Protein("GGAG"))[1:-1])
+    added = read(made, packed(Protein("GGAG"))) - read(plain, packed(Protein("GGAG")))
+    number = torch.arange(3)
+    expected = made.site.weight[number * made.encoder.config.vocabulary + letters[:3]]
+    torch.testing.assert_close(added, torch.cat([expected, torch.zeros(1, 12)]))
+    assert made.options()["sites"] == 3 and "sites" not in plain.options()
+    with pytest.raises(UsageError, match="negative"):
+        module(sites=-1)

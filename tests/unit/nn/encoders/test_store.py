@@ -55,10 +55,10 @@ def test_other_encoders_never_meet(tmp_path: Path) -> None:
         store.flush()
         assert store.misses == 2
     encoder = make_encoder()
-    before = fingerprint(encoder)
+    before = fingerprint(encoder.config, encoder)
     with torch.no_grad():
         encoder.layers[0].up.bias[3] += 1e-3
-    assert fingerprint(encoder) != before
+    assert fingerprint(encoder.config, encoder) != before
     assert EmbeddingStore(tmp_path, encoder).vectors(asked) and len(list(tmp_path.iterdir())) == 3
     assert len(EmbeddingStore(tmp_path, make_encoder(), layers=1)) == 0
 

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sciar.errors import RecordError, UsageError
 from sciar.records import RESIDUES, Protein
 from sciar.testing.answers import crowded, random_answer
 from sciar.tokenization.answers.candidate_sites import CandidateSites
@@ -249,3 +250,24 @@ def test_class_and_position(sequence: str, data: st.DataObject) -> None:
     label = data.draw(st.sampled_from(["other", "sp", "mt"]))
     place = None if label == "other" else data.draw(st.integers(0, len(sequence) - 1))
     assert codec.decode(codec.encode((label, place), protein), protein) == (label, place)
+
+
+@given(st.floats(0, 1e3), st.floats(1e-3, 10), st.floats(-5, 5), st.floats(0.1, 10))
+def test_logarithms_of_numbers_survive_the_payload(
+    value: float, offset: float, mean: float, std: float
+) -> None:
+    codec = Number(mean, std, offset=offset)
+    (payload,) = codec.payload(value)
+    assert payload == pytest.approx((np.log(value + offset) - mean) / std, abs=1e-6)
+    found = codec.decode(codec.encode(value, ONE), ONE, (payload,))
+    assert found == pytest.approx(value, rel=1e-6, abs=1e-6)
+    # However far a head goes astray, there is a finite answer inside the range.
+    for stray in (-1e6, 1e6):
+        assert -0.5 <= Number(mean, std, -0.5, 1e9, offset=1.0).value((), ONE, (stray,)) <= 1e9
+
+
+def test_numbers_without_a_logarithm_are_refused() -> None:
+    with pytest.raises(RecordError, match="no logarithm"):
+        Number(offset=0.05).encode(-0.05, ONE)
+    with pytest.raises(UsageError, match="offset"):
+        Number(offset=-1.0)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import yaml
 
-from sciar.errors import UsageError
+from sciar.errors import RecordError, UsageError
 from sciar.records import Protein
 from sciar.testing.answers import random_answer
 from sciar.tokenization.answers.base import SPECIALS
@@ -109,6 +109,9 @@ def test_a_name_space_may_be_shared() -> None:
         ({"type": "contacts", "inputs": 1}, "inputs 1"),
         ({"type": "sites", "chain": 1}, "inputs 1"),
         ({"type": "single", "labels": "AB", "weight": -1}, "negative"),
+        ({"type": "number", "crop": 3, "skip": 3}, "leaves nothing"),
+        ({"type": "number", "skip": -1}, "not negative"),
+        ({"type": "sites", "skip": 2}, "name residues"),
         ("single", "expected options"),
     ],
 )
@@ -133,3 +136,11 @@ def test_names_are_plain_and_unique() -> None:
         Tasks({"My Task": {"type": "number"}})
     with pytest.raises(UsageError, match="already defined"):
         STANDARD.plus(Tasks({"gb1_sampled": {"type": "number"}}))
+
+
+def test_a_task_may_be_about_the_middle_of_a_construct() -> None:
+    task = Tasks({"mine": {"type": "number", "skip": 2, "crop": 5}})["mine"]
+    assert task.view(Protein("MKVLAAG")).sequence == "VLA"
+    assert task.view(Protein("MKV")).sequence == "V"
+    with pytest.raises(RecordError, match="after number 2, but the sequence has 2"):
+        task.view(Protein("MK"))

@@ -13,7 +13,7 @@ from sciar.errors import ModelError
 from sciar.folder import ModelFolder, load_folder, save_folder
 from sciar.generation.answered import answer
 from sciar.generation.settings import GenerationSettings
-from sciar.growth import copy_weights, train_only_new
+from sciar.inheritance import inherit, train_only_new
 from sciar.objectives.grouped import GroupedObjective
 from sciar.tokenization.packing import pack
 from sciar.tokenization.protein import ProteinTokenizer
@@ -36,7 +36,7 @@ def test_old_answers_stay_when_tasks_are_added(trained: Path) -> None:
     names = old.tokenizer.vocabulary.names
     assert tokens.vocabulary.names[: len(names)] == names
     model = network(tokens, seed=9)
-    copy_weights(old, model)
+    inherit(old, model)
     notes = [e for e in EXAMPLES if e.task in OLD]
     batches = [pack([t.encode(note) for note in notes]) for t in (old.tokenizer, tokens)]
     logits = [m.words(m(b)[0]) for m, b in zip((old.model, model), batches, strict=True)]
@@ -54,7 +54,7 @@ def test_new_symbols_begin_in_the_middle_of_their_family(trained: Path) -> None:
     tokens = ProteinTokenizer(NEW, max_length=2048, extends=str(trained))
     model = network(tokens, seed=9)
     noise = model.embedding.token.weight.detach().clone()
-    copy_weights(old, model)
+    inherit(old, model)
     table, names = model.embedding.token.weight.detach(), old.tokenizer.vocabulary.names
     tasks = [i for i, n in enumerate(names) if n.startswith("<task_")]
     at = tokens.vocabulary.id("<task_enzyme>")
@@ -65,7 +65,7 @@ def test_new_symbols_begin_in_the_middle_of_their_family(trained: Path) -> None:
 def test_a_grown_model_trains_and_is_stored(trained: Path, tmp_path: Path) -> None:
     tokens = ProteinTokenizer(NEW, max_length=2048, extends=str(trained))
     model = network(tokens, seed=9)
-    copy_weights(load_folder(trained), model)
+    inherit(load_folder(trained), model)
     save_folder(tmp_path / "n", ModelFolder("new", model, tokens, {}, {}, ""))
     again = load_folder(tmp_path / "n")
     assert again.tokenizer.fingerprint == tokens.fingerprint
@@ -77,7 +77,7 @@ def test_old_answers_stay_while_new_tasks_are_trained(trained: Path) -> None:
     old = load_folder(trained)
     tokens = ProteinTokenizer(NEW, max_length=2048, extends=str(trained))
     model = network(tokens, seed=9)
-    copy_weights(old, model)
+    inherit(old, model)
     taught = train_only_new(old.model.vocabulary, model)
     assert "words.out.weight" in taught and not any("decoder" in name for name in taught)
     notes = [e for e in EXAMPLES if e.task in NEW]
@@ -103,10 +103,12 @@ def test_old_answers_stay_while_new_tasks_are_trained(trained: Path) -> None:
 def test_what_does_not_fit_is_refused(trained: Path) -> None:
     old = load_folder(trained)
     with pytest.raises(ModelError, match="other symbols"):
-        copy_weights(old, network(tokenizer("enzyme")))
+        train_only_new(old.model.vocabulary, network(tokenizer("enzyme")))
+    with pytest.raises(ModelError, match=r"it has .*layers"):
+        inherit(old, network(tokenizer(*OLD), layers=1))
     with pytest.raises(ModelError, match=r"payload.*layers"):
-        copy_weights(old, network(tokenizer(*OLD), layers=3))
+        inherit(old, network(tokenizer(*OLD), layers=3))
     with pytest.raises(ModelError, match="other sizes"):
-        copy_weights(old, network(tokenizer(*OLD), width=32))
+        inherit(old, network(tokenizer(*OLD), width=32))
     with pytest.raises(ModelError, match="no configuration"):
         ProteinTokenizer(NEW, extends=str(trained / "nowhere"))

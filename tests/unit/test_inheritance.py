@@ -11,8 +11,8 @@ from tiny_models import crystal_tokenizer, tiny_config, tiny_model
 
 from sciar.errors import ModelError
 from sciar.folder import ModelFolder
+from sciar.inheritance import inherit
 from sciar.nn.decoder import DecoderConfig
-from sciar.tasks.inheritance import inherit
 from sciar.tokenization.property import PropertyTokenizer
 from sciar.tokenization.vocabulary import SlotKind, Vocabulary
 
