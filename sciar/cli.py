@@ -26,6 +26,7 @@ from sciar.commands.interrupts import Interrupted
 from sciar.commands.invert import invert
 from sciar.commands.models import models
 from sciar.commands.predict import predict
+from sciar.commands.segment import segment
 from sciar.commands.tokenize import tokenize
 from sciar.errors import ModelError, SciarError
 
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
 TRAINING = ("fit", "validate", "test", "predict")
 COMMANDS: tuple[Callable[..., int], ...] = (
-    generate, predict, annotate, invert, evaluate, models, data, tokenize, demo,
+    generate, predict, annotate, invert, segment, evaluate, models, data, tokenize, demo,
 )  # fmt: skip
 _TRAINING_HELP = (
     "training: sciar fit|validate|test|predict --config RECIPE (see sciar fit --help). "

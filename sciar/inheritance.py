@@ -30,7 +30,7 @@ _TABLES = {
 _BY_SYMBOL = {**_TABLES, "embedding.reference.label.weight": 1}
 _BY_KIND = "embedding.next_kind.weight"
 _BY_ANCHOR = ("embedding.anchor.weight", "embedding.next_anchor.weight")
-_OPTIONAL = ("embedding.reference.", "embedding.question", "heads.")
+_OPTIONAL = ("embedding.reference.", "embedding.question", "heads.", "extras.")
 
 
 @dataclass(frozen=True)

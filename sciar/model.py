@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +21,8 @@ from sciar.nn.mamba import MambaConfig
 from sciar.nn.questions import at_once, feed
 from sciar.tokenization.packing import Pack
 from sciar.tokenization.vocabulary import SlotKind, Vocabulary
+
+_Extra = TypeVar("_Extra", bound=nn.Module)
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,7 @@ NUMBER = HeadConfig("sciar.heads.numeric.NumericHead")
 
 @dataclass(frozen=True)
 class InputConfig:
-    """Which module reads the payloads of a slot kind, where a linear one will not do.
+    """Which module reads the payloads of a slot kind, where a linear one will not do; or an extra.
 
     Attributes:
         type: importable path of a module in the sense of :class:`~sciar.nn.embedding.SlotInput`.
@@ -71,6 +73,9 @@ class ModelConfig:
             questions and generation keeps none of them.
         places: the places of tokens are also embedded, for layouts with axes; else they are seen by
             the rotary embedding alone.
+        place_unit: the shortest wavelength of that embedding is one unit.
+        extras: modules beside the decoder and the heads that an objective trains, by the name that
+            it knows them by; made as ``cls(vocabulary, decoder_config, **options)``.
     """
 
     decoder: DecoderConfig = field(default_factory=DecoderConfig)
@@ -82,6 +87,8 @@ class ModelConfig:
     questions: bool = False
     private: bool = False
     places: bool = False
+    place_unit: float = 1.0
+    extras: dict[str, InputConfig] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.private and not self.questions:
@@ -93,6 +100,8 @@ class ModelConfig:
             )
         if self.places and not self.decoder.axes:
             raise UsageError("places are embedded only where the decoder has axes")
+        if not self.place_unit > 0:
+            raise UsageError(f"the unit of places {self.place_unit} must be above zero")
 
     def to_dict(self) -> dict[str, Any]:
         """Plain form for ``config.yaml``."""
@@ -106,7 +115,8 @@ class ModelConfig:
         decoder["mamba"] = MambaConfig(**decoder.get("mamba", {}))
         values["decoder"] = DecoderConfig(**decoder)
         values["heads"] = {k: HeadConfig(**v) for k, v in values.get("heads", {}).items()}
-        values["inputs"] = {k: InputConfig(**v) for k, v in values.get("inputs", {}).items()}
+        for name in ("inputs", "extras"):
+            values[name] = {k: InputConfig(**v) for k, v in values.get(name, {}).items()}
         return cls(**values)
 
 
@@ -137,6 +147,7 @@ class AutoregressiveModel(nn.Module):
             config.questions,
             relations,
             config.decoder.axes if config.places else 0,
+            config.place_unit,
         )
         for parameter in self.embedding.parameters():
             if parameter.ndim == 2:
@@ -147,6 +158,14 @@ class AutoregressiveModel(nn.Module):
         self.heads = nn.ModuleList(
             nn.Identity() if slot.role == "given" else build_head(slot, hidden, config)
             for slot in vocabulary.slots
+        )
+        self.extras = nn.ModuleDict(
+            {
+                name: imported(extra.type, f"extra {name}", "module", nn.Module)(
+                    vocabulary, config.decoder, **extra.options
+                )
+                for name, extra in config.extras.items()
+            }
         )
 
     def _read_by_modules(self) -> None:
@@ -237,6 +256,20 @@ class AutoregressiveModel(nn.Module):
             )
         places = inputs.next.place if config.ahead else None
         return self.decoder(x, inputs.position, memories, places, read)
+
+    def extra(self, name: str, type: type[_Extra], purpose: str) -> _Extra:
+        """A module beside decoder and heads.
+
+        Raises:
+            UsageError: the model has none such; the message says what it is needed for.
+        """
+        found = dict(self.extras.items()).get(name)
+        if not isinstance(found, type):
+            raise UsageError(
+                f"{purpose} needs a module that the model has not: set model.extras.{name}.type "
+                f"to {type.__module__}.{type.__name__}"
+            )
+        return found
 
     def head(self, kind: int) -> Head:
         """The head of a slot kind, by its number from 1.

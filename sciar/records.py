@@ -318,6 +318,34 @@ class Annotation:
         return len(self.protein)
 
 
+@dataclass(frozen=True, eq=False)
+class Crop:
+    """A block of a volume of microscopy, in memory; axes are in the order z, y, x.
+
+    Attributes:
+        voxels: (Z, Y, X) float32 intensities, 0 black and 1 white for the whole volume.
+        voxel: size of a voxel along z, y, x, nm.
+    """
+
+    voxels: np.ndarray
+    voxel: tuple[float, float, float]
+
+    def __post_init__(self) -> None:
+        voxels = np.asarray(self.voxels, dtype=np.float32)
+        object.__setattr__(self, "voxels", voxels)
+        z, y, x = map(float, self.voxel)
+        object.__setattr__(self, "voxel", (z, y, x))
+        if voxels.ndim != 3 or not voxels.size:
+            raise RecordError(f"shape {voxels.shape} is no block (z, y, x)", field="voxels")
+        if not np.isfinite(voxels).all():
+            raise RecordError("the block holds NaN or infinite intensities", field="voxels")
+        if not all(np.isfinite(s) and s > 0 for s in self.voxel):
+            raise RecordError(f"voxel size {self.voxel}; nm above zero are due", field="voxel")
+
+    def __len__(self) -> int:
+        return int(self.voxels.size)
+
+
 Structure = Crystal | Molecule | Protein
 
 KINDS: dict[str, type] = {
@@ -325,6 +353,7 @@ KINDS: dict[str, type] = {
     "molecules": Molecule,
     "proteins": Protein,
     "programs": Program,
+    "volumes": Crop,
 }
 """Name of a kind of structure -> its type. Names are plural, as users write them."""
 

@@ -28,6 +28,7 @@ from sciar.datasets.datamodule import StructureData
 from sciar.datasets.files import write_json
 from sciar.datasets.program_data import ProgramData
 from sciar.datasets.residue_data import ResidueData
+from sciar.datasets.volume_data import VolumeData
 from sciar.errors import UsageError
 from sciar.folder import ModelFolder, save_folder
 from sciar.model import AutoregressiveModel
@@ -215,6 +216,7 @@ def _background(data: ResidueData) -> list[float]:
 KINDS = {
     "structures": Kind(AutoregressiveTask, StructureData, {"model.tokenizer": _fitted_tokenizer}),
     "answers": Kind(AutoregressiveTask, AnswerData, {"model.tokenizer": _fitted_tokenizer}),
+    "volumes": Kind(AutoregressiveTask, VolumeData, {"model.tokenizer": _fitted_tokenizer}),
     "programs": Kind(AutoregressiveTask, ProgramData, {"model.tokenizer": _fitted_tokenizer}),
     "masked-residues": Kind(MaskedResidueTask, ResidueData, {"model.background": _background}),
 }

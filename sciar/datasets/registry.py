@@ -6,6 +6,7 @@ cache folder that ``sciar data fetch`` fills. The samples ship with the package.
 ``crystals/NAME/SPLIT.EXT`` and ``molecules/NAME/SPLIT.EXT``. Sets of proteins are single files
 ``proteins/NAME/FILE.EXT`` whose records name their splits themselves
 (:mod:`sciar.datasets.protein_sets`), or folders of structure files, ``proteins/NAME/SPLIT/``.
+Volumes of microscopy are ``em/NAME/SPLIT.npz``.
 """
 
 from __future__ import annotations
@@ -54,13 +55,15 @@ class DataSet:
         what: one line of description.
         licence: as far as the sources state it.
         downloads: where the official files are, empty if we know no stable address.
+        voxel: for volumes whose files do not say it, size of a voxel along z, y, x, nm.
     """
 
     name: str
-    kind: Literal["crystals", "molecules", "proteins"]
+    kind: Literal["crystals", "molecules", "proteins", "em"]
     what: str
     licence: str
     downloads: tuple[Download, ...] = ()
+    voxel: tuple[float, float, float] | None = None
 
 
 def _csvs(base: str, *splits: str) -> tuple[Download, ...]:
@@ -77,6 +80,10 @@ def _molecules(name: str, what: str, licence: str, *downloads: Download) -> Data
 
 def _proteins(name: str, what: str, licence: str) -> DataSet:
     return DataSet(name, "proteins", what, licence)
+
+
+def _volumes(name: str, what: str, licence: str, voxel: tuple[float, float, float]) -> DataSet:
+    return DataSet(name, "em", what, licence, voxel=voxel)
 
 
 _PARTS = ("train", "val", "test")
@@ -118,6 +125,13 @@ _SETS = (
     _proteins("protein_pockets", "your complexes: folders train, val, test of PDB or mmCIF files",
               "as their source"),
     _proteins("backbones", "chains of the PDB with backbones", "PDB CC0"),
+    _volumes("fib25", "FIB-SEM of fly medulla with neurons", "CC (FlyEM)", (10.0, 10.0, 10.0)),
+    _volumes("fib25_mini", "three small blocks of the like", "BSD-style (HHMI)",
+             (10.0, 10.0, 10.0)),
+    _volumes("isbi2012", "serial sections of fly nerve cord, membranes",
+             "non-commercial, cite", (50.0, 4.0, 4.0)),
+    _volumes("drosophila_vnc", "serial sections of fly nerve cord, membranes and organelles",
+             "CC BY-NC-SA 3.0", (50.0, 4.6, 4.6)),
     _crystals("sample-crystals", "prototypes made by SciAR; ships with the package", "as SciAR"),
     _molecules("sample-molecules", "RDKit conformers made by SciAR; ships with the package",
                "as SciAR"),

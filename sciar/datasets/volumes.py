@@ -47,11 +47,15 @@ class Volume:
         data: (Z, Y, X) voxels.
         voxel: size of a voxel along z, y, x, nm.
         source: file, and data set in it.
+        path: that file, ``None`` for what is in no file.
+        dataset: that data set, empty if the file is one array.
     """
 
     data: Array
     voxel: Voxel
     source: str
+    path: Path | None = None
+    dataset: str = ""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -107,10 +111,13 @@ def open_volume(path: Path, dataset: str | None = None, voxel: Voxel | None = No
         raise UsageError(f"{source}: voxels of type {kind}; integers or floats are due")
     size = voxel or sizes(name)
     if size is None:
-        raise UsageError(f"{source}: no voxel size in the file; give it as voxel=(z, y, x) in nm")
+        raise UsageError(
+            f"{source}: no voxel size in the file; give it as voxel=(z, y, x) in nm, on the "
+            'command line as --voxel "[50, 4, 4]" (sciar fit: --data.voxel)'
+        )
     if len(size) != 3 or not all(isfinite(s) and s > 0 for s in size):
         raise UsageError(f"{source}: voxel size {tuple(size)}; three positive sizes in nm are due")
-    return Volume(array, (float(size[0]), float(size[1]), float(size[2])), source)
+    return Volume(array, (float(size[0]), float(size[1]), float(size[2])), source, path, name)
 
 
 Opened = tuple[Mapping[str, Array], Callable[[str], Any]]

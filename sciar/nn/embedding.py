@@ -101,17 +101,17 @@ class ReferenceEncoder(nn.Module):
 class PlaceEncoder(nn.Module):
     """Where a token stands and where the next one will: twice (M, D) points -> (M, hidden).
 
-    Waves of length 1, 2, 4, .. beside the numbers themselves. The rotary embedding tells vectors
-    between tokens; this also tells where in the whole they are.
+    Waves of length 1, 2, 4, .. units beside the numbers themselves. The rotary embedding tells
+    vectors between tokens; this also tells where in the whole they are.
     """
 
-    def __init__(self, axes: int, hidden: int, octaves: int = 8) -> None:
+    def __init__(self, axes: int, hidden: int, octaves: int = 8, unit: float = 1.0) -> None:
         super().__init__()
-        self.octaves = octaves
+        self.octaves, self.unit = octaves, unit
         self.out = nn.Linear(2 * axes * (1 + 2 * octaves), hidden, bias=False)
 
     def forward(self, inputs: Inputs) -> Tensor:
-        points = torch.cat([inputs.position, inputs.next.place], dim=-1).float()
+        points = torch.cat([inputs.position, inputs.next.place], dim=-1).float() / self.unit
         scale = 2 * math.pi * 0.5 ** torch.arange(self.octaves, device=points.device)
         angle = (points[..., None] * scale).flatten(-2)
         return self.out(torch.cat([0.1 * points, angle.sin(), angle.cos()], dim=-1))
@@ -131,6 +131,7 @@ class InputEmbedding(nn.Module):
         questions: whether some positions are questions, which need a vector of their own.
         relations: codes that a relation to a reference may have.
         axes: numbers in the place of a token, if places are embedded; else 0.
+        unit: shortest wavelength of that embedding.
     """
 
     def __init__(
@@ -144,6 +145,7 @@ class InputEmbedding(nn.Module):
         questions: bool = False,
         relations: int = 16,
         axes: int = 0,
+        unit: float = 1.0,
     ) -> None:
         super().__init__()
         self.question = nn.Parameter(0.02 * torch.randn(hidden)) if questions else None
@@ -158,7 +160,7 @@ class InputEmbedding(nn.Module):
             self.next_label = nn.Embedding(n_tokens + 1, hidden)
             self.next_anchor = nn.Embedding(max_anchors + 1, hidden)
         self.reference = ReferenceEncoder(n_tokens, hidden, relations) if references else None
-        self.place = PlaceEncoder(axes, hidden) if axes else None
+        self.place = PlaceEncoder(axes, hidden, unit=unit) if axes else None
 
     def forward(self, inputs: Inputs) -> Tensor:
         x = self.token(inputs.id.clamp_min(0))

@@ -33,6 +33,10 @@ class NextTokenObjective:
     slot_weight: float = 1.0
     noise: float = 0.0
 
+    def at(self, step: int, total: int) -> NextTokenObjective:
+        """What is trained in one step of so many; always the same unless an objective says more."""
+        return self
+
     def losses(
         self, model: AutoregressiveModel, pack: Pack, salt: int
     ) -> dict[str, tuple[Tensor, Tensor]]:

@@ -40,7 +40,7 @@ class AutoregressiveTask(L.LightningModule):
         model: sizes and heads.
         objective: loss weights and input noise.
         lr: peak learning rate.
-        head_lr: peak learning rate of the payload heads (default: ``lr``).
+        head_lr: peak learning rate of the payload heads and extras (default: ``lr``).
         input_lr: that of pretrained encoders among the input modules (default: a tenth of ``lr``).
         weight_decay: of matrices; vectors and embeddings have none.
         betas: of AdamW.
@@ -80,6 +80,7 @@ class AutoregressiveTask(L.LightningModule):
         self.input_lr = lr / 10 if input_lr is None else input_lr
         self.betas, self.warmup, self.final_lr = betas, warmup, final_lr
         self.matmul_precision, self.seed = matmul_precision, seed
+        self._steps = 1
         self._sums: Tensor | None = None  # (parts, 2) losses and weights of a pass so far
         self._parts: list[str] = []
         with torch.random.fork_rng():
@@ -104,10 +105,9 @@ class AutoregressiveTask(L.LightningModule):
         torch.set_float32_matmul_precision(self.matmul_precision)
 
     def training_step(self, batch: Pack, batch_idx: int) -> Tensor:
+        objective = self.objective.at(self.global_step, self._steps)
         # The step salts the noise: an exact resume then needs no generator state.
-        losses = self.objective.losses(
-            self.model, batch, salt=self.seed * 1_000_003 + self.global_step
-        )
+        losses = objective.losses(self.model, batch, salt=self.seed * 1_000_003 + self.global_step)
         loss = self._combine(losses)
         self._log("train", losses, loss, len(batch.lengths))
         return loss
@@ -203,6 +203,7 @@ class AutoregressiveTask(L.LightningModule):
             self._groups(), lr=self.lr, betas=self.betas, fused=self._can_fuse()
         )
         steps = self.trainer.estimated_stepping_batches
+        self._steps = int(min(steps, 2**31))
         return warmup_cosine(optimizer, steps, self.warmup, self.final_lr)
 
     def _groups(self) -> list[dict[str, Any]]:
@@ -213,7 +214,8 @@ class AutoregressiveTask(L.LightningModule):
                 continue
             encoder = ".encoder." in name
             decays = parameter.ndim >= 2 and (encoder or "embedding" not in name)
-            part = "head" if name.startswith("heads.") else "encoder" if encoder else ""
+            beside = name.startswith(("heads.", "extras."))
+            part = "head" if beside else "encoder" if encoder else ""
             groups.setdefault((decays, part), []).append(parameter)
         return [
             {

@@ -24,6 +24,7 @@ pytestmark = [
 ALL = recipes()
 CONTENTS = {name: yaml.safe_load(path.read_text(encoding="utf-8")) for name, path in ALL.items()}
 ENCODERS = {name for name, content in CONTENTS.items() if content.get("task") == "masked-residues"}
+VOLUMES = {name for name, content in CONTENTS.items() if content.get("task") == "volumes"}
 TINY = {name: path for name, path in ALL.items() if name.startswith("tiny-")}
 
 
@@ -183,6 +184,7 @@ def test_tiny_recipes_train(name: str, tmp_path: Path) -> None:
     assert torch.isfinite(loss)
     shown = {key.partition("/")[2] for key in cli.trainer.progress_bar_metrics}
     kinds = {slot.name.strip("<>") for slot in cli.model.model.vocabulary.slots}
+    kinds |= {"random", "next", "next_all", "masked", "affinity"} if name in VOLUMES else set()
     tasks = {task.name for task in getattr(cli.model.tokenizer, "tasks", ())}
     few = len(tasks) <= 6  # more would not fit on it
     assert "loss" in shown

@@ -22,6 +22,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "atomic": set(),
     "tokenization": set(),
     "evaluation": set(),
+    "segmentation": set(),
     "datasets": {"tokenization"},
     "nn": {"tokenization"},
     "heads": {"tokenization", "nn"},
