@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,9 @@ def of_classes(truth: Iterable[Any], made: Iterable[Answer]) -> Pairs:
     return _arrays(pairs)
 
 
-def of_residues(truth: Iterable[str], masks: Iterable[str], made: Iterable[Answer]) -> Pairs:
+def of_residues(
+    truth: Iterable[Sequence[str]], masks: Iterable[str], made: Iterable[Answer]
+) -> Pairs:
     """(n,) confidence of each residue's class, and (n,) whether it is right, where labels count."""
     pairs = []
     for labels, mask, p in zip(truth, masks, made, strict=True):

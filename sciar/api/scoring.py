@@ -150,7 +150,7 @@ def _confidences(task: Task, examples: list[Labelled], made: list[Answer]) -> Pa
     """Confidences and whether they came true, for answers whose decisions can be told apart."""
     codec = task.codec
     if codec.parallel:
-        truth = ["".join(map(str, e.value)) for e in examples]
+        truth = [list(map(str, e.value)) for e in examples]
         masks = [e.mask or "1" * len(t) for e, t in zip(examples, truth, strict=True)]
         return of_residues(truth, masks, made)
     if isinstance(codec, Sites):
@@ -197,8 +197,8 @@ def _per_residue(
     task: Task, tasks: Iterable[Task], examples: list[Labelled], made: list[Answer]
 ) -> dict[str, Any]:
     """Accuracy, and for tasks that read sites out of the same labels the sites' figures."""
-    truth = ["".join(map(str, e.value)) for e in examples]
-    predicted = ["".join(p.value) if p.ok else None for p in made]
+    truth = [list(map(str, e.value)) for e in examples]
+    predicted = [list(map(str, p.value)) if p.ok else None for p in made]
     masks = [e.mask or "1" * len(t) for e, t in zip(examples, truth, strict=True)]
     figures = residue_accuracy(truth, predicted, masks)
     for other in tasks:
