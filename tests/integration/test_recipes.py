@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 from pathlib import Path
 from typing import Any
@@ -279,3 +280,27 @@ def test_answers_are_scored_in_validation(tmp_path: Path) -> None:
     for figure in ("deeploc/accuracy", "meltome/spearman", "secondary_structure/residues"):
         assert f"val/{figure}" in card
     assert list(tmp_path.rglob("best.ckpt"))
+
+
+def test_an_encoder_takes_the_place_of_the_letters(tmp_path: Path) -> None:
+    """As the README says it, options of the recipe's own input left out."""
+    given = {
+        "<residue>": {
+            "type": "sciar.nn.encoders.residues.ResidueEncoder",
+            "options": {"weights": "encoder-nano"},
+        }
+    }
+    words = ["--trainer.default_root_dir", str(tmp_path), "--trainer.max_steps", "1"]
+    main(
+        [
+            "fit",
+            "--config",
+            "tiny-protein-deeploc",
+            *words,
+            "--model.model.inputs",
+            json.dumps(given),
+        ]
+    )
+    content = yaml.safe_load((tmp_path / "model" / "config.yaml").read_text(encoding="utf-8"))
+    made = content["model"]["inputs"]["<residue>"]["options"]
+    assert made["width"] == 128 and made["layers"] == 6 and "local" not in made
