@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from sciar.errors import UsageError
+from sciar.merging import merged
 
 
 class Volume(Protocol):
@@ -102,21 +103,8 @@ class Contingency:
     @classmethod
     def merged(cls, tables: Iterable[Contingency]) -> Contingency:
         """The table of several disjoint blocks; any order and grouping gives the same."""
-        # Tables of equally many blocks are added first, as in a binary counter: with a running
-        # total, every block would cost as much as all those before it.
-        waiting: list[tuple[int, Contingency]] = []
-        for table in tables:
-            level, total = 0, table
-            while waiting and waiting[-1][0] == level:
-                level, total = level + 1, waiting.pop()[1] + total
-            waiting.append((level, total))
-        if not waiting:
-            empty = np.zeros(0, np.int64)
-            return cls(empty, empty, empty)
-        total = waiting.pop()[1]
-        while waiting:
-            total = waiting.pop()[1] + total
-        return total
+        empty = np.zeros(0, np.int64)
+        return merged(tables, cls(empty, empty, empty))
 
     def __add__(self, other: Contingency) -> Contingency:
         """The table of both blocks.

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sciar.merging import merged
+
 
 @dataclass(frozen=True, eq=False)
 class Edges:
@@ -55,19 +57,8 @@ class Edges:
     @classmethod
     def merged(cls, tables: Iterable[Edges]) -> Edges:
         """The graph of several disjoint blocks."""
-        # Of equally many tables at a time, as in a binary counter, so that none is sorted often.
-        waiting: list[tuple[int, Edges]] = []
-        for table in tables:
-            level, total = 0, table
-            while waiting and waiting[-1][0] == level:
-                level, total = level + 1, waiting.pop()[1] + total
-            waiting.append((level, total))
-        if not waiting:
-            return cls(np.zeros((0, 2), np.uint64), np.zeros(0, np.int64), np.zeros(0, np.int64))
-        total = waiting.pop()[1]
-        while waiting:
-            total = waiting.pop()[1] + total
-        return total
+        none = np.zeros(0, np.int64)
+        return merged(tables, cls(np.zeros((0, 2), np.uint64), none, none))
 
     def __add__(self, other: Edges) -> Edges:
         return _summed(

@@ -290,7 +290,7 @@ class OctreeTokenizer(LayoutTokenizer):
         """
         at = [i for i, name in enumerate(words.tokens) if name[0] != "<"]
         centres = np.array([words.positions[i] for i in at], dtype=np.float64)
-        near = _nearest(centres) if self.context == "none" else _around(centres)
+        near = _nearest(centres, later=self.context != "none")
         known = [()] * len(at) if exact is None else map(tuple, exact.tolist())
         return tuple(
             SlotSpec(
@@ -305,22 +305,17 @@ class OctreeTokenizer(LayoutTokenizer):
         )
 
 
-def _nearest(centres: np.ndarray) -> list[tuple[int, ...]]:
-    """Up to :data:`NEIGHBOURS` earlier points nearest to each, ties by index."""
-    square = ((centres[:, None] - centres[None]) ** 2).sum(-1).round(6)
-    square[np.tri(len(centres), dtype=bool).T] = np.inf
-    order = np.argsort(square, axis=1, kind="stable")[:, :NEIGHBOURS].tolist()
-    return [tuple(row[:i]) for i, row in enumerate(order)]
-
-
-def _around(centres: np.ndarray) -> list[tuple[int, ...]]:
+def _nearest(centres: np.ndarray, later: bool) -> list[tuple[int, ...]]:
     """Up to :data:`NEIGHBOURS` points nearest to each, ties by index.
 
-    Earlier points are their offsets, later ones the labels of their cells, which end right before
-    the first offset.
+    Earlier points are their offsets; ``later`` ones the labels of their cells, which end right
+    before the first offset.
     """
     n = len(centres)
     square = ((centres[:, None] - centres[None]) ** 2).sum(-1).round(6)
-    square[np.arange(n), np.arange(n)] = np.inf
-    order = np.argsort(square, axis=1, kind="stable")[:, : min(NEIGHBOURS, n - 1)].tolist()
-    return [tuple(j if j < i else j - n for j in row) for i, row in enumerate(order)]
+    square[np.eye(n, dtype=bool) if later else np.tri(n, dtype=bool).T] = np.inf
+    order = np.argsort(square, axis=1, kind="stable")[:, :NEIGHBOURS].tolist()
+    return [
+        tuple(j if j < i else j - n for j in row[: n - 1 if later else i])
+        for i, row in enumerate(order)
+    ]

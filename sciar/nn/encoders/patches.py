@@ -7,6 +7,7 @@ its own and then frozen (``weights``), when its vectors may be kept on disk.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -25,7 +26,7 @@ from sciar.tokenization.vocabulary import SlotKind
 TRAIN = ("all", "frozen")
 
 
-class PatchInput(nn.Module):
+class PatchInput(nn.Module, ABC):
     """What input modules of patches share: runs of slots, projection, and a store.
 
     Args:
@@ -57,13 +58,13 @@ class PatchInput(nn.Module):
         nn.init.zeros_(self.project.bias)
         self._store: VectorStore | None = None
 
+    @abstractmethod
     def encode(self, patches_BKW: Tensor) -> Tensor:
         """(B, K, w) -> (B, K, D)."""
-        raise NotImplementedError
 
+    @abstractmethod
     def salt(self) -> str:
         """What the vectors hang on beside the observation."""
-        raise NotImplementedError
 
     def at(self, inputs: Inputs, where: Tensor) -> Tensor:
         """(N, hidden) of the patches ``where`` among the inputs.
