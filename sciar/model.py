@@ -16,7 +16,7 @@ from sciar.heads.categorical import CategoricalHead
 from sciar.nn.decoder import Decoder, DecoderConfig, LayerMemory, packed_memories
 from sciar.nn.embedding import InputEmbedding
 from sciar.nn.geometry import to_global, to_local
-from sciar.nn.inputs import Inputs, Surroundings, inputs_at
+from sciar.nn.inputs import Inputs, Store, Surroundings, inputs_at
 from sciar.nn.mamba import MambaConfig
 from sciar.nn.questions import at_once, feed
 from sciar.tokenization.packing import Pack
@@ -212,7 +212,7 @@ class AutoregressiveModel(nn.Module):
             fed = at_once(pack, fed, blind)
         store = pack if noisy is None else self.moved(pack, noisy)
         asks = fed.asks if self.config.questions else None
-        inputs = inputs_at(store, fed.at, fed.has_next, asks)
+        inputs = self.inputs_at(store, fed.at, fed.has_next, asks)
         if fed.begins is not None:
             anchor = torch.where(fed.asks, pack.anchors[fed.begins], inputs.next.anchor)
             inputs = replace(inputs, next=replace(inputs.next, anchor=anchor))
@@ -221,6 +221,17 @@ class AutoregressiveModel(nn.Module):
             self.config.decoder, fed.lengths, pack.contexts, private=private, floors=fed.floors
         )
         return self.decode(inputs, fed.index, memories, read), inputs
+
+    def inputs_at(
+        self, store: Store, at: Tensor, has_next: Tensor, asks: Tensor | None = None
+    ) -> Inputs:
+        """What the network is told at flat positions of a store.
+
+        Arguments as in :func:`sciar.nn.inputs.inputs_at`.
+        """
+        kinds = [i + 1 for i, s in enumerate(self.vocabulary.slots) if s.geometry == "local"]
+        local = torch.tensor(kinds, device=at.device) if kinds else None
+        return inputs_at(store, at, has_next, asks, local)
 
     def moved(self, pack: Pack, values: Tensor) -> Pack:
         """The pack with other payloads; where these are offsets in space, tokens move with them."""
@@ -293,7 +304,7 @@ class AutoregressiveModel(nn.Module):
         if slot.geometry in ("torus", "rotation"):
             return value
         if slot.geometry == "local":
-            value = to_local(value, after.origin, after.axes)
+            value = to_local(value, _from(after), after.axes)
         return (value - encoder.mean) / encoder.std
 
     def payload(self, kind: int, predicted: Tensor, after: Surroundings) -> Tensor:
@@ -304,7 +315,7 @@ class AutoregressiveModel(nn.Module):
         if slot.geometry == "rotation":
             return predicted
         value = predicted * encoder.std + encoder.mean
-        return to_global(value, after.origin, after.axes) if slot.geometry == "local" else value
+        return to_global(value, _from(after), after.axes) if slot.geometry == "local" else value
 
     def sample_payload(
         self,
@@ -317,6 +328,12 @@ class AutoregressiveModel(nn.Module):
         """(N, width) payloads of N slots of one kind."""
         predicted = self.head(kind).sample(self.condition(hidden, after), keys, settings)
         return self.payload(kind, predicted, after)
+
+
+def _from(after: Surroundings) -> Tensor:
+    """(N, 3) where local payloads are counted from; where tokens have places these are offsets."""
+    placed = after.place.shape[1] > 0
+    return torch.zeros_like(after.origin) if placed else after.origin
 
 
 def build_head(slot: SlotKind, condition: int, config: ModelConfig) -> Head:

@@ -26,7 +26,7 @@ from sciar.generation.settings import GenerationSettings
 from sciar.generation.store import RowStore
 from sciar.model import AutoregressiveModel
 from sciar.nn.decoder import packed_memories
-from sciar.nn.inputs import Inputs, Surroundings, inputs_at
+from sciar.nn.inputs import Inputs, Surroundings
 from sciar.nn.streams import derive, sample_keys, uniform
 from sciar.tokenization.cursor import Choice, Cursor, End, Request, SlotQuery
 from sciar.tokenization.sequence import TokenSequence
@@ -272,7 +272,7 @@ class Engine:
         flat = torch.tensor([e for own in entries for e in own], device=self.device)
         at = owner * self.store.length + flat[:, 0]
         asks = flat[:, 1].bool() if self.model.config.questions else None
-        return inputs_at(self.store, at, flat[:, 2].bool(), asks)
+        return self.model.inputs_at(self.store, at, flat[:, 2].bool(), asks)
 
     def _remember(self, first: int, hidden: Tensor, after: Surroundings) -> None:
         """Keep the last state of the rows from ``first`` on."""

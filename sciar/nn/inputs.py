@@ -86,11 +86,15 @@ class Inputs:
     next: Surroundings
 
 
-def surroundings(store: Store, at: Tensor, exists: Tensor) -> Surroundings:
+def surroundings(
+    store: Store, at: Tensor, exists: Tensor, local: Tensor | None = None
+) -> Surroundings:
     """Surroundings of the positions ``at``; where ``exists`` is False, those of a plain token.
 
     Only a slot announces itself: what a coming word is must not be told before it is sampled. Where
     tokens have places, label, anchor and place of a word do not hang on its content, and are told.
+
+    ``local``: (K,) kinds of slots that are seen from a frame of their own even there.
     """
     exists = exists & ((store.kinds[at] > 0) | (store.places.shape[1] > 0))
     none = torch.full_like(at, -1)
@@ -98,6 +102,10 @@ def surroundings(store: Store, at: Tensor, exists: Tensor) -> Surroundings:
     valid = reference >= 0
     index = reference.clamp_min(0)
     points, origin, axes = _seen(store, at, index, valid)
+    if local is not None and store.places.shape[1] == 3:
+        exact = valid & torch.isin(store.kinds[index], local)
+        turned = _turned(points, exact, origin)
+        axes = torch.where(torch.isin(store.kinds[at], local)[:, None, None], turned, axes)
     return Surroundings(
         kind=torch.where(exists, store.kinds[at], 0),
         label=torch.where(exists, store.labels[at], none),
@@ -133,7 +141,25 @@ def _seen(store: Store, at: Tensor, index: Tensor, valid: Tensor) -> tuple[Tenso
     return points, *local_frames(points, valid)
 
 
-def inputs_at(store: Store, at: Tensor, has_next: Tensor, asks: Tensor | None = None) -> Inputs:
+def _turned(points: Tensor, exact: Tensor, place: Tensor) -> Tensor:
+    """(M, 3, 3) axes given by the exact ones of (M, R, 3) points in their order, then the place."""
+    order = (~exact).long().argsort(dim=1, stable=True)
+    index = torch.cat([order, torch.full_like(order[:, :1], points.shape[1])], dim=1)
+    # The place follows the last exact point: it helps where these are too few for a frame.
+    many = exact.sum(1, keepdim=True)
+    index = index.scatter(1, many, index[:, -1:])
+    known = torch.arange(index.shape[1], device=points.device) <= many
+    given = torch.cat([points, place[:, None]], dim=1)
+    return local_frames(given.gather(1, index[..., None].expand(-1, -1, 3)), known)[1]
+
+
+def inputs_at(
+    store: Store,
+    at: Tensor,
+    has_next: Tensor,
+    asks: Tensor | None = None,
+    local: Tensor | None = None,
+) -> Inputs:
     """Inputs of the flat positions ``at``.
 
     Args:
@@ -141,6 +167,7 @@ def inputs_at(store: Store, at: Tensor, has_next: Tensor, asks: Tensor | None = 
         at: (M,) positions.
         has_next: (M,) whether ``at + 1`` is known to exist.
         asks: (M,) whether each is a question about ``at``, not its content; ``None``: none is.
+        local: see :func:`surroundings`.
     """
     after = torch.where(has_next, at + 1, at)
     if asks is None:
@@ -151,7 +178,7 @@ def inputs_at(store: Store, at: Tensor, has_next: Tensor, asks: Tensor | None = 
             label=store.labels[at],
             anchor=store.anchors[at],
             position=store.positions[at],
-            next=surroundings(store, after, has_next),
+            next=surroundings(store, after, has_next, local),
         )
     none = torch.full_like(at, -1)
     wide = asks[:, None]
@@ -162,5 +189,5 @@ def inputs_at(store: Store, at: Tensor, has_next: Tensor, asks: Tensor | None = 
         label=torch.where(asks, none, store.labels[at]),
         anchor=torch.where(asks, none, store.anchors[at]),
         position=torch.where(wide, store.places[at], store.positions[at]),
-        next=surroundings(store, torch.where(asks, at, after), has_next | asks),
+        next=surroundings(store, torch.where(asks, at, after), has_next | asks, local),
     )

@@ -35,7 +35,7 @@ class OctreeMoleculeTokenizer(OctreeTokenizer):
             default, which needs fewer nodes.
         mirror: an augmented encoding shows the mirror image every other time.
         labels: what points can be; by default :data:`ELEMENTS`.
-        drop, context: see :class:`~sciar.tokenization.octree_tokenizer.OctreeTokenizer`.
+        drop, context, offsets: see :class:`~sciar.tokenization.octree_tokenizer.OctreeTokenizer`.
         vocabulary: stored vocabulary of a trained model.
     """
 
@@ -55,6 +55,7 @@ class OctreeMoleculeTokenizer(OctreeTokenizer):
         labels: Sequence[str] = ELEMENTS,
         drop: float = 0.0,
         context: str = "none",
+        offsets: str = "box",
         vocabulary: Vocabulary | None = None,
     ) -> None:
         self.grid = octree_grid(
@@ -70,6 +71,7 @@ class OctreeMoleculeTokenizer(OctreeTokenizer):
             vocabulary,
             drop=drop,
             context=context,
+            offsets=offsets,
         )
 
     def config(self) -> dict[str, Any]:

@@ -41,13 +41,16 @@ from sciar.tokenization.vocabulary import SlotKind, Vocabulary
 
 OFFSET, LATTICE = "<offset>", "<lattice>"
 TASKS = ("denovo", "csp")
+OFFSETS = ("box", "local")
+"""Axes that offsets are predicted along: those of the cells, or a frame made of the nearest earlier points."""
 
 
 def octree_vocabulary(
-    labels: Sequence[str], depth: int, most: int, lattice: bool = False
+    labels: Sequence[str], depth: int, most: int, lattice: bool = False, offsets: str = "box"
 ) -> Vocabulary:
     """Specials, slot kinds, the words of an octree, labels and counts."""
-    slots = [SlotKind(OFFSET, 3), *([SlotKind(LATTICE, 6)] if lattice else [])]
+    geometry = "local" if offsets == "local" else "euclidean"
+    slots = [SlotKind(OFFSET, 3, geometry), *([SlotKind(LATTICE, 6)] if lattice else [])]
     names = ("<pad>", "<bos>", "<eos>", "<structure>", *(s.name for s in slots))
     return Vocabulary(
         (*names, *labels, *count_names(most), *octree_names(depth, labels)), tuple(slots)
@@ -73,9 +76,11 @@ class OctreeTokenizer(LayoutTokenizer):
         context: what words and offsets are told of what is near, one of
             :data:`~sciar.tokenization.octree_walk.CONTEXTS`. With ``none`` only offsets are told,
             of earlier offsets; else they are also told of cells whose offsets come later.
+        offsets: what they are predicted along, one of :data:`OFFSETS`. In a ``local`` frame the same
+            surroundings look the same however the structure is turned.
 
     Raises:
-        UsageError: an unknown task or context, or a share that is none.
+        UsageError: an unknown task, context or kind of offsets, or a share that is none.
     """
 
     def __init__(
@@ -90,10 +95,13 @@ class OctreeTokenizer(LayoutTokenizer):
         others: Sequence[str] = (),
         drop: float = 0.0,
         context: str = "none",
+        offsets: str = "box",
     ) -> None:
         if context not in CONTEXTS:
             raise UsageError(f"context {context!r} is none of {CONTEXTS}")
-        self.context = context
+        if offsets not in OFFSETS:
+            raise UsageError(f"offsets {offsets!r} are none of {OFFSETS}")
+        self.context, self.offsets = context, offsets
         if task not in TASKS:
             raise UsageError(f"task {task!r} is none of {TASKS}")
         if not 0 <= drop < 1:
@@ -101,7 +109,7 @@ class OctreeTokenizer(LayoutTokenizer):
         self.drop = drop
         self.task, self.labels, self.max_atoms, self.depth = task, tuple(labels), max_atoms, depth
         self.vocabulary = vocabulary or octree_vocabulary(
-            (*self.labels, *others), depth, max_atoms, lattice
+            (*self.labels, *others), depth, max_atoms, lattice, offsets
         )
         self.formula = Formula(self.labels, max_atoms)
         cell = Segment("lattice", "slot", slot=LATTICE, unit="ln(angstrom/n^(1/3)), radian")
@@ -134,7 +142,8 @@ class OctreeTokenizer(LayoutTokenizer):
     def newer(self) -> dict[str, Any]:
         """Options for :meth:`config` that older fingerprints do not know."""
         drop = {"drop": self.drop} if self.drop else {}
-        return drop | ({"context": self.context} if self.context != "none" else {})
+        context = {"context": self.context} if self.context != "none" else {}
+        return drop | context | ({"offsets": self.offsets} if self.offsets != "box" else {})
 
     @abstractmethod
     def encoded(

@@ -82,11 +82,19 @@ def test_samples_of_recurrent_layers_equal_full_recomputation(stream: str) -> No
 
 @pytest.mark.parametrize("stream", STREAMS)
 @pytest.mark.parametrize(
-    ("context", "batch_size"),
-    [("none", 1), ("none", 3), ("above", 3), ("before", 1), ("before", 3)],
+    ("context", "offsets", "batch_size"),
+    [
+        ("none", "box", 1),
+        ("none", "local", 3),
+        ("above", "box", 3),
+        ("before", "box", 1),
+        ("before", "local", 3),
+    ],
 )
-def test_samples_equal_full_recomputation(stream: str, context: str, batch_size: int) -> None:
-    tokenizer = octree_tokenizer(context=context)
+def test_samples_equal_full_recomputation(
+    stream: str, context: str, offsets: str, batch_size: int
+) -> None:
+    tokenizer = octree_tokenizer(context=context, offsets=offsets)
     model = octree_model(tokenizer, stream)
     for drawn in run(model, tokenizer, 8, batch_size=batch_size):
         expected, logp = by_recomputation(model, tokenizer, drawn.job.request, drawn.job.index)

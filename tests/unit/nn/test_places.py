@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from octrees import octree_model, octree_tokenizer, random_molecules
 from placed_crystals import placed_tokenizer
 from tiny_models import crystal_tokenizer, encoded, random_crystals, tiny_config, tiny_model
 from torch import Tensor
@@ -21,6 +22,7 @@ from sciar.nn.decoder import DecoderConfig
 from sciar.nn.inputs import inputs_at
 from sciar.records import Record
 from sciar.testing.tokenizers import assert_equal_sequences
+from sciar.tokenization.octree_grid import random_rotation
 from sciar.tokenization.packing import Pack, pack
 
 VARIANTS = {"here": {}, "ahead": {"ahead": True}}
@@ -96,6 +98,32 @@ def test_feeding_one_by_one_equals_the_packed_pass(variant: str) -> None:
         with torch.no_grad():
             found = model.decode(inputs, at, memories)
         torch.testing.assert_close(found, expected[at], atol=1e-4, rtol=1e-4)
+
+
+def test_offsets_in_local_frames_look_the_same_however_all_is_turned() -> None:
+    """Targets and surroundings of offsets that have two exact neighbours hang on no direction."""
+    tokenizer = octree_tokenizer(context="before", offsets="local")
+    model = octree_model(tokenizer, "one-stream")
+    batch = pack([tokenizer.encode(m) for m in random_molecules(6, most=7)])
+    turn = torch.from_numpy(random_rotation(np.random.default_rng(1))).float()
+    turned = replace(
+        batch,
+        values=torch.where((batch.kinds > 0)[:, None], batch.values[:, :3] @ turn.T, 0.0),
+        positions=(batch.positions.float() @ turn.T).to(batch.positions.dtype),
+        places=(batch.places.float() @ turn.T).to(batch.places.dtype),
+    )
+    at = (batch.kinds > 0).nonzero().squeeze(1)
+    every = torch.ones(len(at), dtype=torch.bool)
+    seen = [model.inputs_at(b, at - 1, every).next for b in (batch, turned)]
+    target = [model.target(1, b.values[at], s) for b, s in zip((batch, turned), seen, strict=True)]
+    exact = (seen[0].valid & (batch.kinds[batch.references[at].clamp_min(0)] > 0)).sum(1)
+    fixed = exact >= 2
+    assert 5 < fixed.sum() < len(at)
+    torch.testing.assert_close(target[0][fixed], target[1][fixed], atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(seen[0].points[fixed], seen[1].points[fixed], atol=1e-4, rtol=1e-4)
+    assert (target[0] - target[1])[exact == 0].abs().max() > 0.01
+    for own, b, s in zip(target, (batch, turned), seen, strict=True):
+        torch.testing.assert_close(model.payload(1, own, s), b.values[at, :3])
 
 
 def test_words_without_places_announce_nothing() -> None:

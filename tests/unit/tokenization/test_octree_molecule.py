@@ -45,6 +45,7 @@ VARIANTS = {
     "principal": {"frame": "principal", "rotation": 0.0, "mirror": True},
     "above": {"context": "above"},
     "before": {"context": "before", "frame": "principal", "rotation": 0.0},
+    "local": {"context": "before", "offsets": "local", "levels": 3, "edge": 1.92},
 }
 
 
