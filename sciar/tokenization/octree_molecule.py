@@ -35,11 +35,13 @@ class OctreeMoleculeTokenizer(OctreeTokenizer):
             default, which needs fewer nodes.
         mirror: an augmented encoding shows the mirror image every other time.
         labels: what points can be; by default :data:`ELEMENTS`.
-        drop, context, offsets: see :class:`~sciar.tokenization.octree_tokenizer.OctreeTokenizer`.
+        drop, context, offsets, order: see
+            :class:`~sciar.tokenization.octree_tokenizer.OctreeTokenizer`; hydrogens come last.
         vocabulary: stored vocabulary of a trained model.
     """
 
     makes = ("molecules",)
+    last = frozenset(("H",))
 
     def __init__(
         self,
@@ -56,6 +58,7 @@ class OctreeMoleculeTokenizer(OctreeTokenizer):
         drop: float = 0.0,
         context: str = "none",
         offsets: str = "box",
+        order: str = "cells",
         vocabulary: Vocabulary | None = None,
     ) -> None:
         self.grid = octree_grid(
@@ -72,6 +75,7 @@ class OctreeMoleculeTokenizer(OctreeTokenizer):
             drop=drop,
             context=context,
             offsets=offsets,
+            order=order,
         )
 
     def config(self) -> dict[str, Any]:

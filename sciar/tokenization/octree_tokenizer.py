@@ -42,7 +42,9 @@ from sciar.tokenization.vocabulary import SlotKind, Vocabulary
 OFFSET, LATTICE = "<offset>", "<lattice>"
 TASKS = ("denovo", "csp")
 OFFSETS = ("box", "local")
-"""Axes that offsets are predicted along: those of the cells, or a frame made of the nearest earlier points."""
+"""Axes that offsets are predicted along: the box's, or those of the nearest points before them."""
+ORDERS = ("cells", "near")
+"""Order of offsets: that of their cells, or always one that is nearest to those before it."""
 
 
 def octree_vocabulary(
@@ -76,11 +78,13 @@ class OctreeTokenizer(LayoutTokenizer):
         context: what words and offsets are told of what is near, one of
             :data:`~sciar.tokenization.octree_walk.CONTEXTS`. With ``none`` only offsets are told,
             of earlier offsets; else they are also told of cells whose offsets come later.
-        offsets: what they are predicted along, one of :data:`OFFSETS`. In a ``local`` frame the same
-            surroundings look the same however the structure is turned.
+        offsets: what they are predicted along, one of :data:`OFFSETS`. In a ``local`` frame the
+            same surroundings look the same however the structure is turned.
+        order: of the offsets, one of :data:`ORDERS`. With ``near`` each has neighbours that are
+            known exactly, and those of :attr:`last` come after all others.
 
     Raises:
-        UsageError: an unknown task, context or kind of offsets, or a share that is none.
+        UsageError: an unknown task, context, order or kind of offsets, or a share that is none.
     """
 
     def __init__(
@@ -96,12 +100,15 @@ class OctreeTokenizer(LayoutTokenizer):
         drop: float = 0.0,
         context: str = "none",
         offsets: str = "box",
+        order: str = "cells",
     ) -> None:
         if context not in CONTEXTS:
             raise UsageError(f"context {context!r} is none of {CONTEXTS}")
         if offsets not in OFFSETS:
             raise UsageError(f"offsets {offsets!r} are none of {OFFSETS}")
-        self.context, self.offsets = context, offsets
+        if order not in ORDERS:
+            raise UsageError(f"order {order!r} is none of {ORDERS}")
+        self.context, self.offsets, self.order = context, offsets, order
         if task not in TASKS:
             raise UsageError(f"task {task!r} is none of {TASKS}")
         if not 0 <= drop < 1:
@@ -136,14 +143,15 @@ class OctreeTokenizer(LayoutTokenizer):
         return alphabet_of(self.vocabulary, self.labels)
 
     atom_segment = "atoms"
+    last: frozenset[str] = frozenset()
+    """Labels of points whose offsets come after all others in the order ``near``."""
     rooted = False
     """Whether the first point of a formula's first label is the origin."""
 
     def newer(self) -> dict[str, Any]:
         """Options for :meth:`config` that older fingerprints do not know."""
-        drop = {"drop": self.drop} if self.drop else {}
-        context = {"context": self.context} if self.context != "none" else {}
-        return drop | context | ({"offsets": self.offsets} if self.offsets != "box" else {})
+        usual = {"drop": 0.0, "context": "none", "offsets": "box", "order": "cells"}
+        return {k: v for k in usual if (v := getattr(self, k)) != usual[k]}
 
     @abstractmethod
     def encoded(
@@ -164,15 +172,16 @@ class OctreeTokenizer(LayoutTokenizer):
         self, structure: Structure, augment: np.random.Generator | None = None
     ) -> tuple[dict[str, Words | Slots], Sequence[int]]:
         fields, order = self.encoded(structure, augment)
-        return fields, order.tolist()
+        atoms = fields["atoms"]
+        assert isinstance(atoms, Slots)
+        return fields, [int(order[len(order) - spec.anchor]) for spec in atoms.specs]
 
     def atom_order(self, structure: Structure) -> list[int]:
-        found: list[int] = self.encoded(structure, None)[1].tolist()
-        return found
+        return list(self.arranged(structure)[1])
 
     def atoms_of(self, structure: Structure, sequence: TokenSequence) -> list[int | None]:
         """Anchors of points count those that are left; anchors of nodes are no points."""
-        order, names = self.atom_order(structure), self.vocabulary.names
+        order, names = self.encoded(structure, None)[1].tolist(), self.vocabulary.names
         found: list[int | None] = []
         for number, kind, label, anchor in zip(
             sequence.ids, sequence.kinds, sequence.labels, sequence.anchors, strict=True
@@ -217,7 +226,7 @@ class OctreeTokenizer(LayoutTokenizer):
         fields = {"composition": formula, **fields}
         words, atoms = self.tree(labels, tree, firsts, exact, self.box(fields))
         if self.rooted:
-            atoms.values[0] = 0.0
+            atoms.values[0] = 0.0  # the first offset belongs to the first cell in either order
         return {**fields, "octree": words, "atoms": atoms}
 
     def tree(
@@ -233,7 +242,8 @@ class OctreeTokenizer(LayoutTokenizer):
         centres = np.array(words.positions[len(tree.masks) :])
         # As payloads are stored, so that positions are those of generation to the last bit.
         values = (exact - centres).astype(np.float32).astype(np.float64)
-        return words, Slots(self._specs(words, centres + values), values)
+        specs = self._specs(words, centres + values)
+        return words, Slots(specs, values[[len(specs) - spec.anchor for spec in specs]])
 
     def points(self, fields: Mapping[str, Words | Slots]) -> tuple[tuple[str, ...], np.ndarray]:
         """Labels and (N, 3) positions; the inverse of :meth:`words`."""
@@ -295,36 +305,67 @@ class OctreeTokenizer(LayoutTokenizer):
     def _specs(self, words: Words, exact: np.ndarray | None = None) -> tuple[SlotSpec, ...]:
         """The offsets that an octree asks for: label, cell and nearest points of each.
 
-        ``exact``: (N, 3) where the points are, if that is known.
+        ``exact``: (N, 3) where the points are, in the order of their cells, if that is known.
         """
         at = [i for i, name in enumerate(words.tokens) if name[0] != "<"]
+        labels = [words.tokens[i].lstrip("+") for i in at]
         centres = np.array([words.positions[i] for i in at], dtype=np.float64)
-        near = _nearest(centres, later=self.context != "none")
-        known = [()] * len(at) if exact is None else map(tuple, exact.tolist())
+        square = ((centres[:, None] - centres[None]) ** 2).sum(-1).round(6)
+        order = np.arange(len(at))
+        if self.order == "near":
+            order = _near_order(square, np.array([label in self.last for label in labels]))
+        near = _nearest(square, order, later=self.context != "none")
+        known = [()] * len(at) if exact is None else list(map(tuple, exact.tolist()))
         return tuple(
             SlotSpec(
-                label=words.tokens[i].lstrip("+"),
-                anchor=words.anchors[i],
+                label=labels[i],
+                anchor=words.anchors[at[i]],
                 references=references,
                 relations=tuple(int(r < 0) for r in references),
-                place=words.positions[i],
-                position=position,
+                place=words.positions[at[i]],
+                position=known[i],
             )
-            for i, references, position in zip(at, near, known, strict=True)
+            for i, references in zip(order.tolist(), near, strict=True)
         )
 
 
-def _nearest(centres: np.ndarray, later: bool) -> list[tuple[int, ...]]:
-    """Up to :data:`NEIGHBOURS` points nearest to each, ties by index.
+def _near_order(square: np.ndarray, late: np.ndarray) -> np.ndarray:
+    """(N,) an order of points in which each is one that is nearest to those before it.
+
+    Args:
+        square: (N, N) squared distances.
+        late: (N,) points that come after all others.
+    """
+    away = np.full(len(square), np.inf)
+    order: list[int] = []
+    for _ in range(len(square)):
+        # The first step takes the first point that is not late, wherever the others are.
+        order.append(int(away.argmin() if order else late.argmin()))
+        away = np.minimum(away, square[order[-1]] + np.where(late, 1e9, 0.0))
+        away[order] = np.inf
+    return np.array(order, dtype=np.int64)
+
+
+def _nearest(square: np.ndarray, order: np.ndarray, later: bool) -> list[tuple[int, ...]]:
+    """Up to :data:`NEIGHBOURS` points nearest to each, ties by index; of points in their order.
 
     Earlier points are their offsets; ``later`` ones the labels of their cells, which end right
     before the first offset.
+
+    Args:
+        square: (N, N) squared distances, of points in the order of their cells.
+        order: (N,) of the offsets.
+        later: whether later points count.
     """
-    n = len(centres)
-    square = ((centres[:, None] - centres[None]) ** 2).sum(-1).round(6)
-    square[np.eye(n, dtype=bool) if later else np.tri(n, dtype=bool).T] = np.inf
-    order = np.argsort(square, axis=1, kind="stable")[:, :NEIGHBOURS].tolist()
+    n = len(order)
+    turn = np.argsort(order)
+    away = square[order]
+    away[turn[None] == np.arange(n)[:, None] if later else turn[None] >= np.arange(n)[:, None]] = (
+        np.inf
+    )
+    rows = np.argsort(away, axis=1, kind="stable")[:, :NEIGHBOURS].tolist()
+    place = turn.tolist()
     return [
-        tuple(j if j < i else j - n for j in row[: n - 1 if later else i])
-        for i, row in enumerate(order)
+        tuple(place[j] if place[j] < i else j - n for j in row[: n - 1 if later else i])
+        for i, row in enumerate(rows)
     ]

@@ -46,6 +46,7 @@ VARIANTS = {
     "above": {"context": "above"},
     "before": {"context": "before", "frame": "principal", "rotation": 0.0},
     "local": {"context": "before", "offsets": "local", "levels": 3, "edge": 1.92},
+    "near": {"context": "before", "order": "near", "edge": 0.96},
 }
 
 
@@ -126,6 +127,34 @@ def test_offsets_are_told_of_cells_whose_offsets_come_later() -> None:
         assert chosen == {*slots[:i].tolist(), *(slots[i + 1 :] - 5).tolist()}
         later = found.references[at][found.relations[at] == 1]
         assert set(later.tolist()) == set((slots[i + 1 :] - 5).tolist())
+
+
+@settings(max_examples=30)
+@given(seed=SEEDS, atoms=ATOMS, spread=SPREADS)
+def test_in_the_order_near_each_offset_is_nearest_to_those_before_it(
+    seed: int, atoms: int, spread: float
+) -> None:
+    """By the cells, hydrogens last; the references name the same points as in the other order."""
+    given = molecule(seed, atoms, spread)
+    one, two = (tokenizer(context="before", order=o).encode(given) for o in ("cells", "near"))
+    slots = np.flatnonzero(one.kinds > 0)
+    turn = [int(np.flatnonzero(one.anchors[slots] == two.anchors[at])[0]) for at in slots]
+    assert sorted(turn) == list(range(atoms))
+    np.testing.assert_array_equal(one.values[slots][turn], two.values[slots])
+    centres, late = two.places[slots], two.labels[slots] == tokenizer().vocabulary.id("H")
+    assert (np.diff(late.astype(int)) >= 0).all()
+    for i in range(1, atoms):
+        rest = [j for j in range(i, atoms) if late[j] == late[i]]
+        away = np.linalg.norm(centres[rest][:, None] - centres[None, :i], axis=-1).min(1)
+        assert away[0] <= away.min() + 2e-3
+    words = slots - atoms  # where the label of each cell stands
+    for i, at in enumerate(slots):
+        found = [r for r in two.references[at] if r >= 0]
+        cells = [turn[r - slots[0]] if r >= slots[0] else int(r - words[0]) for r in found]
+        expected = [r for r in one.references[slots[turn[i]]] if r >= 0]
+        known = [int(r - (slots[0] if r >= slots[0] else words[0])) for r in expected]
+        assert cells == known and turn[i] not in cells
+        assert all(turn.index(c) > i for r, c in zip(found, cells, strict=True) if r < slots[0])
 
 
 def test_masks_stand_at_the_middle_of_what_they_hold() -> None:
