@@ -236,9 +236,13 @@ class Layout:
         }
 
     def _end_of_words(self, index: int, names: list[str], kinds: np.ndarray, at: int) -> int:
-        """Words end at the constant that follows them, or at the first slot that is not theirs."""
+        """Words end at the first slot that is not theirs, or at the constant that follows.
+
+        Slots may stand between words and that constant; there may be none.
+        """
         mixed = self.segments[index].mixed
-        follower = self.segments[index + 1] if index + 1 < len(self.segments) else None
+        after = (s for s in self.segments[index + 1 :] if s.kind == "token")
+        follower = next(after, None)
         stop = follower.tokens[0] if follower is not None and follower.constant else None
         while at < len(names) and (mixed or kinds[at] == 0) and names[at] != stop:
             at += 1

@@ -167,6 +167,13 @@ class EncodedPoints:
     order: np.ndarray
     placement: Placement
 
+    @property
+    def firsts(self) -> np.ndarray:
+        """(N,) whether a point is the first of its cell."""
+        first = np.zeros(len(self.labels), dtype=bool)
+        first[np.cumsum(self.counts) - self.counts] = True
+        return first
+
     def positions(self) -> np.ndarray:
         """(N, 3) the points in the box, from masks, counts and bins alone."""
         return decode(self.tree.masks, self.counts, self.bins, self.placement.grid)

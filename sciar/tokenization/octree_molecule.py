@@ -96,18 +96,22 @@ class OctreeMoleculeTokenizer(OctreeTokenizer):
         """Molecule -> formula, octree and offsets; ``augment`` moves, turns and mirrors it."""
         self.check_kind(structure)
         assert isinstance(structure, Molecule)
-        if structure.positions is None:
-            raise RecordError("the molecule has no coordinates", field="positions")
-        positions = structure.positions
-        if self.mirror and augment is not None and augment.random() < 0.5:
-            positions = positions * np.array([1.0, 1.0, -1.0])
-        ranks = self.ranks(structure.symbols)
+        positions, ranks = self.posed(structure, augment), self.ranks(structure.symbols)
         coded = encode(positions, ranks, self.grid, augment)
-        first = np.zeros(len(ranks), dtype=bool)
-        first[np.cumsum(coded.counts) - coded.counts] = True
         labels = [self.labels[i] for i in coded.labels]
         exact = coded.placement.exact[coded.order]
-        return self.words({}, labels, coded.tree, first, exact), coded.order
+        return self.words({}, labels, coded.tree, coded.firsts, exact), coded.order
+
+    def posed(self, molecule: Molecule, augment: np.random.Generator | None) -> np.ndarray:
+        """(N, 3) positions; ``augment`` mirrors them every other time, if that is wanted.
+
+        Raises:
+            RecordError: there are none.
+        """
+        if molecule.positions is None:
+            raise RecordError("the molecule has no coordinates", field="positions")
+        mirrored = self.mirror and augment is not None and augment.random() < 0.5
+        return molecule.positions * np.array([1.0, 1.0, -1.0 if mirrored else 1.0])
 
     def structure(self, fields: Mapping[str, Words | Slots]) -> Molecule:
         """Fields -> molecule without bonds, atoms in the order of their cells."""

@@ -115,9 +115,7 @@ class OctreeTokenizer(LayoutTokenizer):
             raise UsageError(f"drop {drop} is no share of the masks")
         self.drop = drop
         self.task, self.labels, self.max_atoms, self.depth = task, tuple(labels), max_atoms, depth
-        self.vocabulary = vocabulary or octree_vocabulary(
-            (*self.labels, *others), depth, max_atoms, lattice, offsets
-        )
+        self.vocabulary = vocabulary or self.new_vocabulary(others, lattice)
         self.formula = Formula(self.labels, max_atoms)
         cell = Segment("lattice", "slot", slot=LATTICE, unit="ln(angstrom/n^(1/3)), radian")
         free = ("elements", "max_atoms", "atoms") if task == "denovo" else ()
@@ -136,6 +134,15 @@ class OctreeTokenizer(LayoutTokenizer):
             references=NEIGHBOURS,
             axes=3,
         )
+
+    def new_vocabulary(self, others: Sequence[str], lattice: bool) -> Vocabulary:
+        """The vocabulary of a model that is not trained yet; arguments as in ``__init__``."""
+        labels = (*self.labels, *others)
+        return octree_vocabulary(labels, self.depth, self.max_atoms, lattice, self.offsets)
+
+    def in_tree(self, counts: Mapping[str, int]) -> dict[str, int]:
+        """Those of a formula's points that are in the octree; by default all."""
+        return dict(counts)
 
     @property
     def alphabet(self) -> OctreeAlphabet:
@@ -262,7 +269,7 @@ class OctreeTokenizer(LayoutTokenizer):
     def slot_position(
         self, segment: Segment, spec: SlotSpec, value: np.ndarray
     ) -> tuple[float, ...]:
-        if segment.slot != OFFSET:
+        if segment.slot == LATTICE:
             return spec.place
         return tuple(p + float(v) for p, v in zip(spec.place, value, strict=True))
 
@@ -297,7 +304,7 @@ class OctreeTokenizer(LayoutTokenizer):
     def _walk(self, fields: Mapping[str, Words | Slots]) -> OctreeWalk:
         formula = fields["composition"]
         assert isinstance(formula, Words)
-        counts = self.formula.counts(formula)
+        counts = self.in_tree(self.formula.counts(formula))
         rooted = next(iter(counts)) if self.rooted else None
         box = self.box(fields)
         return OctreeWalk(self.alphabet, self.depth, counts, box, rooted, self.context)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from octrees import STREAMS, octree_config, octree_model, octree_tokenizer, random_molecules
+from octrees import LABELS, STREAMS, octree_config, octree_model, octree_tokenizer, random_molecules
 from tiny_models import random_crystals, tiny_model
 
 from sciar.errors import UsageError
@@ -25,6 +25,7 @@ from sciar.tokenization.base import LayoutTokenizer
 from sciar.tokenization.cursor import Choice, End, Request
 from sciar.tokenization.octree_compat import TwoTreeTokenizer
 from sciar.tokenization.octree_crystal import OctreeCrystalTokenizer
+from sciar.tokenization.octree_skeleton import OctreeSkeletonTokenizer
 from sciar.tokenization.octree_tokenizer import OctreeTokenizer
 from sciar.tokenization.packing import pack
 from sciar.tokenization.sequence import TokenSequence
@@ -102,6 +103,22 @@ def test_samples_equal_full_recomputation(
         np.testing.assert_array_equal(drawn.sequence.ids, expected.ids)
         np.testing.assert_allclose(drawn.sequence.values, expected.values, atol=1e-4)
         np.testing.assert_allclose(drawn.sequence.positions, expected.positions, atol=1e-4)
+        assert drawn.logp == pytest.approx(logp, abs=1e-4)
+
+
+@pytest.mark.parametrize("stream", STREAMS)
+def test_samples_with_attached_atoms_equal_full_recomputation(stream: str) -> None:
+    """Words and slots that stand where atoms were placed before."""
+    tokenizer = OctreeSkeletonTokenizer(
+        labels=LABELS, levels=3, edge=0.96, max_atoms=10, context="before", offsets="local"
+    )
+    tokenizer.fit_statistics(random_molecules(20))
+    model = octree_model(tokenizer, stream)
+    for drawn in run(model, tokenizer, 8, batch_size=3):
+        expected, logp = by_recomputation(model, tokenizer, drawn.job.request, drawn.job.index)
+        assert not drawn.failure
+        np.testing.assert_array_equal(drawn.sequence.ids, expected.ids)
+        np.testing.assert_allclose(drawn.sequence.values, expected.values, atol=1e-4)
         assert drawn.logp == pytest.approx(logp, abs=1e-4)
 
 
