@@ -71,6 +71,7 @@ class ModelConfig:
             (:mod:`sciar.nn.questions`).
         private: nothing but a question itself attends to it, so that contents do not hang on
             questions and generation keeps none of them.
+        reference_width: width of the network that sees one reference at a time.
         places: the places of tokens are also embedded, for layouts with axes; else they are seen by
             the rotary embedding alone.
         place_unit: the shortest wavelength of that embedding is one unit.
@@ -86,6 +87,7 @@ class ModelConfig:
     smoothing: float = 0.0
     questions: bool = False
     private: bool = False
+    reference_width: int = 64
     places: bool = False
     place_unit: float = 1.0
     extras: dict[str, InputConfig] = field(default_factory=dict)
@@ -148,6 +150,7 @@ class AutoregressiveModel(nn.Module):
             relations,
             config.decoder.axes if config.places else 0,
             config.place_unit,
+            config.reference_width,
         )
         for parameter in self.embedding.parameters():
             if parameter.ndim == 2:
@@ -304,7 +307,7 @@ class AutoregressiveModel(nn.Module):
         if slot.geometry in ("torus", "rotation"):
             return value
         if slot.geometry == "local":
-            value = to_local(value, _from(after), after.axes)
+            value = to_local(value + self._base(after), after.origin, after.axes)
         return (value - encoder.mean) / encoder.std
 
     def payload(self, kind: int, predicted: Tensor, after: Surroundings) -> Tensor:
@@ -315,7 +318,14 @@ class AutoregressiveModel(nn.Module):
         if slot.geometry == "rotation":
             return predicted
         value = predicted * encoder.std + encoder.mean
-        return to_global(value, _from(after), after.axes) if slot.geometry == "local" else value
+        if slot.geometry != "local":
+            return value
+        return to_global(value, after.origin, after.axes) - self._base(after)
+
+    @staticmethod
+    def _base(after: Surroundings) -> Tensor:
+        """(N, 3) where payloads are counted from: where tokens have places these are offsets."""
+        return after.place.float() if after.place.shape[1] else torch.zeros_like(after.origin)
 
     def sample_payload(
         self,
@@ -328,12 +338,6 @@ class AutoregressiveModel(nn.Module):
         """(N, width) payloads of N slots of one kind."""
         predicted = self.head(kind).sample(self.condition(hidden, after), keys, settings)
         return self.payload(kind, predicted, after)
-
-
-def _from(after: Surroundings) -> Tensor:
-    """(N, 3) where local payloads are counted from; where tokens have places these are offsets."""
-    placed = after.place.shape[1] > 0
-    return torch.zeros_like(after.origin) if placed else after.origin
 
 
 def build_head(slot: SlotKind, condition: int, config: ModelConfig) -> Head:

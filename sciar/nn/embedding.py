@@ -79,8 +79,11 @@ def features(value: Tensor, geometry: str, mean: Tensor, std: Tensor) -> Tensor:
 class ReferenceEncoder(nn.Module):
     """The points that the next slot refers to, as it sees them -> (M, hidden)."""
 
-    def __init__(self, n_labels: int, hidden: int, relations: int, width: int = 64) -> None:
+    def __init__(
+        self, n_labels: int, hidden: int, relations: int, width: int = 64, homes: bool = False
+    ) -> None:
         super().__init__()
+        self.home = nn.Linear(4 + 2 * HARMONICS, hidden, bias=False) if homes else None
         self.point = nn.Linear(4 + 2 * HARMONICS, width)
         self.label = nn.Embedding(n_labels + 1, width)
         self.relation = nn.Embedding(relations, width)
@@ -88,14 +91,22 @@ class ReferenceEncoder(nn.Module):
         self.out = nn.Linear(width, hidden, bias=False)
 
     def forward(self, near: Surroundings) -> Tensor:
-        distance = near.points.norm(dim=-1, keepdim=True)
-        scale = 0.5 * 2.0 ** torch.arange(HARMONICS, device=distance.device)
-        angle = distance * scale
-        geometry = torch.cat([near.points, distance, angle.sin(), angle.cos()], dim=-1)
-        x = self.point(geometry) + self.label(near.of + 1) + self.relation(near.relation)
+        x = (
+            self.point(self._features(near.points))
+            + self.label(near.of + 1)
+            + self.relation(near.relation)
+        )
         x = self.mix(nn.functional.silu(x))
         x = nn.functional.silu(x) * near.valid[..., None]
-        return self.out(x.sum(dim=1))
+        seen = self.out(x.sum(dim=1))
+        return seen if self.home is None else seen + self.home(self._features(near.home))
+
+    @staticmethod
+    def _features(points: Tensor) -> Tensor:
+        """(..., 3) points, their distances, and waves of these."""
+        distance = points.norm(dim=-1, keepdim=True)
+        angle = distance * (0.5 * 2.0 ** torch.arange(HARMONICS, device=distance.device))
+        return torch.cat([points, distance, angle.sin(), angle.cos()], dim=-1)
 
 
 class PlaceEncoder(nn.Module):
@@ -132,6 +143,7 @@ class InputEmbedding(nn.Module):
         relations: codes that a relation to a reference may have.
         axes: numbers in the place of a token, if places are embedded; else 0.
         unit: shortest wavelength of that embedding.
+        width: of the network that sees one reference at a time.
     """
 
     def __init__(
@@ -146,6 +158,7 @@ class InputEmbedding(nn.Module):
         relations: int = 16,
         axes: int = 0,
         unit: float = 1.0,
+        width: int = 64,
     ) -> None:
         super().__init__()
         self.question = nn.Parameter(0.02 * torch.randn(hidden)) if questions else None
@@ -159,7 +172,10 @@ class InputEmbedding(nn.Module):
             self.next_kind = nn.Embedding(len(slots) + 1, hidden)
             self.next_label = nn.Embedding(n_tokens + 1, hidden)
             self.next_anchor = nn.Embedding(max_anchors + 1, hidden)
-        self.reference = ReferenceEncoder(n_tokens, hidden, relations) if references else None
+        homes = axes > 0 and any(slot.geometry == "local" for slot in slots)
+        self.reference = (
+            ReferenceEncoder(n_tokens, hidden, relations, width, homes) if references else None
+        )
         self.place = PlaceEncoder(axes, hidden, unit=unit) if axes else None
 
     def forward(self, inputs: Inputs) -> Tensor:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from sciar.tokenization.frames import local_frames, to_global, to_local
+from sciar.tokenization.frames import local_frames, placed_frames, to_global, to_local
 
-__all__ = ["local_frames", "to_global", "to_local", "wrap"]
+__all__ = ["local_frames", "placed_frames", "to_global", "to_local", "wrap"]
 
 
 def wrap(x: Tensor) -> Tensor:

@@ -8,7 +8,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from sciar.nn.geometry import local_frames, to_local
+from sciar.nn.geometry import local_frames, placed_frames, to_local
 
 
 class Store(Protocol):
@@ -52,7 +52,9 @@ class Surroundings:
         label: (M,) label of the slot, -1 none.  anchor: (M,) likewise.
         kind: (M,) slot kind, 0 if it is no slot.
         origin: (M, 3) and axes: (M, 3, 3) of the local frame.
-        points: (M, R, 3) references in that frame.  valid: (M, R) bool.
+        points: (M, R, 3) references along these axes; from the origin or, where tokens have places,
+            from the place.  valid: (M, R) bool.
+        home: (M, 3) where they are seen from, in the local frame.
         relation: (M, R) codes.  of: (M, R) label or word of each reference, -1 none.
         place: (M, D) where it will be; where nothing is announced, the position looked from.
     """
@@ -63,6 +65,7 @@ class Surroundings:
     origin: Tensor
     axes: Tensor
     points: Tensor
+    home: Tensor
     valid: Tensor
     relation: Tensor
     of: Tensor
@@ -102,17 +105,21 @@ def surroundings(
     valid = reference >= 0
     index = reference.clamp_min(0)
     points, origin, axes = _seen(store, at, index, valid)
+    eye = origin
     if local is not None and store.places.shape[1] == 3:
         exact = valid & torch.isin(store.kinds[index], local)
-        turned = _turned(points, exact, origin)
-        axes = torch.where(torch.isin(store.kinds[at], local)[:, None, None], turned, axes)
+        own = torch.isin(store.kinds[at], local) & exists
+        nearest, turned = placed_frames(points, exact, eye)
+        origin = torch.where(own[:, None], nearest, eye)
+        axes = torch.where(own[:, None, None], turned, axes)
     return Surroundings(
         kind=torch.where(exists, store.kinds[at], 0),
         label=torch.where(exists, store.labels[at], none),
         anchor=torch.where(exists, store.anchors[at], none),
         origin=origin,
         axes=axes,
-        points=torch.where(valid[..., None], to_local(points, origin, axes), 0.0),
+        points=torch.where(valid[..., None], to_local(points, eye, axes), 0.0),
+        home=to_local(eye, origin, axes),
         valid=valid,
         relation=torch.where(valid, store.relations[at], 0),
         of=torch.where(valid, _named(store, index), -1),
@@ -139,18 +146,6 @@ def _seen(store: Store, at: Tensor, index: Tensor, valid: Tensor) -> tuple[Tenso
     else:
         points = store.values.new_zeros(len(at), 0, 3).float()
     return points, *local_frames(points, valid)
-
-
-def _turned(points: Tensor, exact: Tensor, place: Tensor) -> Tensor:
-    """(M, 3, 3) axes given by the exact ones of (M, R, 3) points in their order, then the place."""
-    order = (~exact).long().argsort(dim=1, stable=True)
-    index = torch.cat([order, torch.full_like(order[:, :1], points.shape[1])], dim=1)
-    # The place follows the last exact point: it helps where these are too few for a frame.
-    many = exact.sum(1, keepdim=True)
-    index = index.scatter(1, many, index[:, -1:])
-    known = torch.arange(index.shape[1], device=points.device) <= many
-    given = torch.cat([points, place[:, None]], dim=1)
-    return local_frames(given.gather(1, index[..., None].expand(-1, -1, 3)), known)[1]
 
 
 def inputs_at(

@@ -43,6 +43,25 @@ def fixed_frames(points_NR3: Tensor, valid_NR: Tensor) -> Tensor:
     return valid_NR[:, 1] & usable[:, :-2].any(dim=1)
 
 
+def placed_frames(points_NR3: Tensor, exact_NR: Tensor, place_N3: Tensor) -> tuple[Tensor, Tensor]:
+    """Frames of slots that are known to be near some place, from points that are known exactly.
+
+    As :func:`local_frames` of the exact points, the nearest to the place first, and then of the
+    place itself: it helps where they are too few. Without any the origin is the place.
+
+    Returns:
+        (N, 3) origins and (N, 3, 3) rotations whose rows are the axes.
+    """
+    square = (points_NR3 - place_N3[:, None]).square().sum(-1)
+    order = torch.where(exact_NR, square, torch.inf).argsort(dim=1, stable=True)
+    index = torch.cat([order, torch.full_like(order[:, :1], order.shape[1])], dim=1)
+    many = exact_NR.sum(1, keepdim=True)
+    index = index.scatter(1, many, index[:, -1:])
+    known = torch.arange(index.shape[1], device=index.device) <= many
+    given = torch.cat([points_NR3, place_N3[:, None]], dim=1)
+    return local_frames(given.gather(1, index[..., None].expand(-1, -1, 3)), known)
+
+
 def to_local(points: Tensor, origin_N3: Tensor, axes_N33: Tensor) -> Tensor:
     """Global (N, ..., 3) points -> the coordinates of their slot's frame."""
     shape = points.shape

@@ -266,6 +266,20 @@ class OctreeTokenizer(LayoutTokenizer):
         assert isinstance(words, Words)
         return self._specs(words)
 
+    def targets(self, segment: Segment, slots: Slots) -> np.ndarray:
+        """Local offsets are predicted from the nearest earlier one; axes are left out here."""
+        values = super().targets(segment, slots).copy()
+        if self.offsets != "local" or segment.slot != OFFSET:
+            return values
+        places = np.array([s.place for s in slots.specs], dtype=np.float64).reshape(-1, 3)
+        exact = places + slots.values
+        for i, spec in enumerate(slots.specs):
+            known = exact[[r for r in spec.references if r >= 0]]
+            if len(known):
+                nearest = ((known - places[i]) ** 2).sum(-1).argmin()
+                values[i - segment.pinned] = exact[i] - known[nearest]
+        return values
+
     def slot_position(
         self, segment: Segment, spec: SlotSpec, value: np.ndarray
     ) -> tuple[float, ...]:
