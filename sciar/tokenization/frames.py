@@ -11,6 +11,9 @@ from torch import Tensor
 COLLINEAR = 0.2
 """Sine below which a reference is too close to the first axis to give the plane."""
 
+SAME = 0.01
+"""Distance (angstrom) below which two points give no direction."""
+
 
 def local_frames(points_NR3: Tensor, valid_NR: Tensor) -> tuple[Tensor, Tensor]:
     """Origin and orthonormal axes of each slot.
@@ -57,7 +60,9 @@ def placed_frames(points_NR3: Tensor, exact_NR: Tensor, place_N3: Tensor) -> tup
     index = torch.cat([order, torch.full_like(order[:, :1], order.shape[1])], dim=1)
     many = exact_NR.sum(1, keepdim=True)
     index = index.scatter(1, many, index[:, -1:])
-    known = torch.arange(index.shape[1], device=index.device) <= many
+    # A place where a point is known to be adds no direction.
+    apart = torch.where(exact_NR, square, torch.inf).amin(1, keepdim=True) > SAME**2
+    known = torch.arange(index.shape[1], device=index.device) < many + apart
     given = torch.cat([points_NR3, place_N3[:, None]], dim=1)
     return local_frames(given.gather(1, index[..., None].expand(-1, -1, 3)), known)
 

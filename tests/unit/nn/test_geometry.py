@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy.spatial.transform import Rotation
 
-from sciar.nn.geometry import local_frames, to_global, to_local, wrap
+from sciar.nn.geometry import local_frames, placed_frames, to_global, to_local, wrap
 
 COORDINATE = st.floats(-8, 8, allow_nan=False, width=32)
 POINTS = hnp.arrays(np.float64, (5, 4, 3), elements=COORDINATE)
@@ -98,3 +98,22 @@ def test_wrap_takes_the_nearest_image(values: np.ndarray) -> None:
     assert (wrapped >= -0.5).all() and (wrapped < 0.5 + 1e-12).all()
     turns = values - wrapped
     np.testing.assert_allclose(turns, np.rint(turns), atol=1e-9)
+
+
+def test_frames_of_places_are_rotations_wherever_the_exact_points_are() -> None:
+    """Far away, at the place itself, too few, none: always a proper rotation."""
+    generator = torch.Generator().manual_seed(0)
+    points = torch.randn(60, 4, 3, generator=generator)
+    place = torch.randn(60, 3, generator=generator)
+    points[20:40, 0] = place[20:40]
+    exact = torch.rand(60, 4, generator=generator) < 0.5
+    exact[20:30] = torch.tensor([True, False, False, False])
+    exact[:3] = False
+    origin, axes = placed_frames(points, exact, place)
+    eye = torch.eye(3).expand(60, 3, 3)
+    torch.testing.assert_close(axes @ axes.transpose(1, 2), eye, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(torch.linalg.det(axes), torch.ones(60), atol=1e-4, rtol=1e-4)
+    for i in range(60):
+        away = (points[i] - place[i]).norm(dim=-1).masked_fill(~exact[i], torch.inf)
+        nearest = points[i, int(away.argmin())] if exact[i].any() else place[i]
+        torch.testing.assert_close(origin[i], nearest)
