@@ -19,7 +19,6 @@ from typing import Any
 
 import lightning as L
 import torch
-from lightning.pytorch.callbacks import EMAWeightAveraging
 
 from sciar.datasets.datamodule import StructureData
 from sciar.evaluation import evaluate_csp
@@ -30,6 +29,7 @@ from sciar.nn.decoder import DecoderConfig
 from sciar.objectives.next_token import NextTokenObjective
 from sciar.records import Crystal, Structure
 from sciar.tasks.autoregressive import AutoregressiveTask
+from sciar.tasks.averaging import EMAWeightAveraging
 from sciar.tasks.precision import fitting_precision
 from sciar.tokenization.base import LayoutTokenizer
 from sciar.tokenization.compat import UniGenXTokenizer

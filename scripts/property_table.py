@@ -22,7 +22,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 from property_baselines import Parts, graph_network, labels, ridge
 
 import sciar
@@ -61,17 +60,6 @@ def split(recipe: str, options: argparse.Namespace) -> tuple[Parts, list[str]]:
     return parts, [target.column for target in data.tokenizer.asked]
 
 
-def shortened(recipe: str, steps: int, path: Path) -> Path:
-    """The recipe with an average of weights that does not remember how a short run began."""
-    content = yaml.safe_load(Path(with_recipes(["--config", recipe])[1]).read_text())
-    for callback in content["trainer"].get("callbacks", ()):
-        options = callback.get("init_args", {})
-        if "decay" in options:
-            options["decay"] = min(options["decay"], 1 - 20 / steps) if steps > 20 else 0.0
-    path.write_text(yaml.safe_dump(content))
-    return path
-
-
 def trained(
     recipe: str,
     seed: int,
@@ -82,8 +70,6 @@ def trained(
     columns: Sequence[str],
 ) -> np.ndarray:
     """(N test, T) predictions of one training run; NaN where one failed."""
-    if options.steps:
-        recipe = str(shortened(recipe, options.steps, folder.with_suffix(".yaml")))
     words = words_of(recipe, options) + ["--trainer.default_root_dir", str(folder)]
     words += ["--seed_everything", str(seed), "--model.seed", str(seed), "--data.seed", str(seed)]
     if options.steps:

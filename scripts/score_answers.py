@@ -5,8 +5,9 @@
     python scripts/score_answers.py runs/protein-multitask/model --tasks ec,deeploc --limit 300
 
 The data are those of the model's recipe (``--config``, by default the recipe of the model's name).
-Temperatures and thresholds are fitted on the validation split and stored in the model folder with
-``--store``. Answers with one token a residue are scored at once and one by one (``--both``).
+Temperatures, thresholds and offsets of rare classes are fitted on the validation split and stored
+in the model folder with ``--store``. Answers with one token a residue are scored at once and one by
+one (``--both``).
 ``--reliability PAGE.html`` draws how often answers come true against how sure they are stated,
 before and after calibration.
 """
@@ -100,7 +101,7 @@ def main() -> None:
             row |= {"at_once": way and parallel, "split": given.split, "settings": found}
             rows.append(row)
             if given.reliability and way:
-                cold = {k: v for k, v in found.items() if k == "threshold"}
+                cold = {k: v for k, v in found.items() if k in ("threshold", "offsets")}
                 before = score(with_calibration(model, {task: cold}), task, records, at_once=way)
                 row["before calibration"] = before.get("calibration")
                 charts += filter(None, [drawn(task, before, row)])

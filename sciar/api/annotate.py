@@ -69,7 +69,7 @@ class Annotator:
             what = f"has no task {unknown[0]!r}" if unknown else "is asked nothing"
             raise UsageError(f"{model.name} {what}; it knows: {known}")
         self.tasks = [tokenizer.tasks[name] for name in dict.fromkeys(names)]
-        self.calibration: dict[str, dict[str, float]] = model.info.get("calibration") or {}
+        self.calibration: dict[str, dict[str, Any]] = model.info.get("calibration") or {}
         trained = float((model.info.get("objective") or {}).get("readout", 0.0)) > 0
         self.at_once = trained if at_once is None else at_once
         self.scores, self.threshold, self.rows = scores, threshold, rows
@@ -116,13 +116,14 @@ class Annotator:
                 read = [(starts[n], requests[n].constraints["protein"], answers[n], p)
                         for n, p in zip(numbers, found, strict=True)]  # fmt: skip
                 whole = join(id, task, task.view(protein), read, self.tokenizer.vocabulary,
-                             self.scores)  # fmt: skip
+                             self.scores, self._calibrated(task, "temperature", 1.0),
+                             self._offsets(task))  # fmt: skip
             rows[i][rows[i].index(None)] = whole
         return [[p for p in made if p is not None] for made in rows]
 
     def _requests(self, task: Task, protein: Protein, id: str) -> list[tuple[int, Request]]:
         """One request, or one for each window of a protein that is too long for the task."""
-        limit = min(self.tokenizer.max_atoms, getattr(task.codec, "max_length", 1 << 30))
+        limit = min(self.tokenizer.max_atoms, task.codec.max_length)
         seen = task.view(protein)
         if len(seen) <= limit:
             asked = {"protein": protein, "task": task.name}
@@ -133,21 +134,23 @@ class Annotator:
         ]
 
     def _answer(self, requests: list[Request]) -> list[Any]:
-        """Answers in the order of the requests; tasks with thresholds of their own run apart."""
+        """Answers in the order of the requests; tasks that decide in their own way run apart."""
         if not requests:
             return []
-        groups: dict[float, list[int]] = {}
+        groups: dict[tuple[float, tuple[tuple[str, float], ...]], list[int]] = {}
         for n, request in enumerate(requests):
             task = request.constraints["task"]
             least = self.threshold
             if least is None:
                 least = self._calibrated(task, "threshold", 0.5)
-            groups.setdefault(least, []).append(n)
+            offsets = tuple(sorted(self._offsets(task).items()))
+            groups.setdefault((least, offsets), []).append(n)
         found: dict[int, Any] = {}
-        for least, numbers in groups.items():
+        for (least, offsets), numbers in groups.items():
             settings = GenerationSettings(
-                batch_size=self.rows, temperature=0.0, threshold=least, max_tokens=1 << 20
-            )
+                batch_size=self.rows, temperature=0.0, threshold=least, max_tokens=1 << 20,
+                offsets=dict(offsets),
+            )  # fmt: skip
             chosen = [requests[n] for n in numbers]
             made = answer(
                 self.network, self.tokenizer, chosen, _cold(settings), at_once=self.at_once
@@ -157,6 +160,9 @@ class Annotator:
 
     def _calibrated(self, task: Task, what: str, default: float) -> float:
         return float(self.calibration.get(task.name, {}).get(what, default))
+
+    def _offsets(self, task: Task) -> dict[str, float]:
+        return dict(self.calibration.get(task.name, {}).get("offsets", {}))
 
     def stream(self, records: Iterable[Asked], batch_residues: int = 8192) -> Iterator[Answer]:
         """Predictions in the order of the records, in batches of about this many residues."""

@@ -16,6 +16,7 @@ import numpy as np
 from sciar.api.annotate import Annotator
 from sciar.api.answers import Answer
 from sciar.api.confidence import Pairs, of_classes, of_members, of_residues
+from sciar.errors import RecordError
 from sciar.evaluation import calibration as reliability
 from sciar.evaluation.classes import accuracy, residue_accuracy
 from sciar.evaluation.classes import sites as site_scores
@@ -23,13 +24,16 @@ from sciar.evaluation.fmax import fmax
 from sciar.evaluation.ranking import regression
 from sciar.generation.answered import frequencies
 from sciar.generation.decisions import decisions
-from sciar.records import Annotation, ProteinRecord
+from sciar.generation.engine import Step
+from sciar.records import Annotation, Protein, ProteinRecord
+from sciar.tokenization.answers.indices import position_of
 from sciar.tokenization.answers.multi import MultiLabel
 from sciar.tokenization.answers.single import SingleClass
 from sciar.tokenization.answers.sites import Sites
 from sciar.tokenization.answers.task import Task
 from sciar.tokenization.answers.terms import Terms
 from sciar.tokenization.answers.tree import Tree
+from sciar.tokenization.vocabulary import Vocabulary
 
 if TYPE_CHECKING:
     from sciar.api.model import Model
@@ -40,31 +44,57 @@ THRESHOLDS = (0.005, 0.01, 0.02, 0.03, *np.round(np.arange(0.05, 1.0, 0.05), 2).
 
 @dataclass(frozen=True)
 class Labelled:
-    """A record with the label of one task, as the tokens of the task would say it.
+    """A record with the label of one task.
 
     Attributes:
         record: the record.
-        value: the label in canonical form.
+        value: the label as the record has it.
+        canonical: the label as the task would answer it; as it is where the task cannot be asked.
         mask: one letter a residue, ``1`` where the label counts; empty: everywhere.
     """
 
     record: ProteinRecord
     value: Any
+    canonical: Any
     mask: str = ""
 
 
-def labelled(task: Task, records: Sequence[ProteinRecord]) -> list[Labelled]:
-    """The records that have a label of a task.
+def labelled(
+    task: Task, records: Sequence[ProteinRecord]
+) -> tuple[list[Labelled], list[RecordError]]:
+    """The records that have a label of a task, and what is wrong with labels that are none.
 
-    Raises:
-        RecordError: a label that is none of the task's.
+    Proteins may be longer than the tokens of the task reach: their answers are put together from
+    windows, and compared with the whole label.
     """
-    found = []
+    found: list[Labelled] = []
+    refused: list[RecordError] = []
     for record in records:
         given = record.labels.get(task.field)
-        if given is not None:
-            found.append(Labelled(record, given, str(record.labels.get(task.mask, ""))))
-    return found
+        if given is None:
+            continue
+        try:
+            canonical = _canonical(task, record, given)
+        except RecordError as error:
+            refused.append(error)
+            continue
+        found.append(Labelled(record, given, canonical, str(record.labels.get(task.mask, ""))))
+    return found, refused
+
+
+def _canonical(task: Task, record: ProteinRecord, value: Any) -> Any:
+    """The label as the task would answer it; as it is where the task cannot be asked at all.
+
+    Raises:
+        RecordError: it is no label of this task, or not of this protein.
+    """
+    try:
+        protein = task.view(record.protein)
+    except RecordError:
+        return value
+    if len(protein.chains) != task.inputs:
+        return value
+    return task.canonical(value, protein, record.id)
 
 
 def score(
@@ -88,22 +118,26 @@ def score(
             of Fmax; 0: no Fmax.
 
     Returns:
-        ``task``, ``records``, ``answered``, ``coverage``, ``seconds``, and the figures of the
-        task's type of answer; for classes, residues and sites also ``calibration``, which tells
-        whether confidences come true (:func:`sciar.evaluation.calibration.calibration`).
+        ``task``, ``records``, ``answered``, ``coverage``, ``seconds``; ``refused``, the labels that
+        are none of the task's, with the first message: they lower the coverage and are in no other
+        figure; and the figures of the task's type of answer; for classes, residues and sites also
+        ``calibration``, which tells whether confidences come true
+        (:func:`sciar.evaluation.calibration.calibration`).
     """
     annotator = Annotator(model, [task], at_once=at_once, scores=True, threshold=threshold)
     spec = annotator.tasks[0]
-    examples = labelled(spec, records)
+    examples, refused = labelled(spec, records)
     began = time.perf_counter()
     made = list(annotator.stream([e.record for e in examples]))
     seconds = time.perf_counter() - began
     answered = sum(p.ok for p in made)
     figures: dict[str, Any] = {
-        "task": task, "records": len(examples), "answered": answered,
-        "coverage": answered / max(1, len(examples)), "seconds": seconds,
+        "task": task, "records": len(examples) + len(refused), "answered": answered,
+        "coverage": answered / max(1, len(examples) + len(refused)), "seconds": seconds,
         "residues_read": sum(len(e.record.protein) for e in examples),
     }  # fmt: skip
+    if refused:
+        figures["refused"] = {"count": len(refused), "first": str(refused[0])}
     figures |= _figures(spec, annotator.tokenizer.tasks, examples, made)
     pairs = _confidences(spec, examples, made)
     if len(pairs[0]):
@@ -122,16 +156,11 @@ def _figures(
     if isinstance(codec, Sites):
         truth, predicted = [], []
         for e, p in zip(examples, made, strict=True):
-            protein = task.view(e.record.protein)
-            tokens = codec.encode(e.value, protein)
-            truth.append(_flags(codec, protein, codec.decode(tokens, protein)))
-            predicted.append(_flags(codec, protein, p.value if p.ok else ()))
+            truth.append(_flags(codec, e.record.protein, e.canonical))
+            predicted.append(_flags(codec, e.record.protein, p.value if p.ok else ()))
         return site_scores(truth, predicted)
     if isinstance(codec, MultiLabel | Terms | Tree):
-        sets = [
-            (set(_canonical(task, e)), set(p.value or ()))
-            for e, p in zip(examples, made, strict=True)
-        ]
+        sets = [(set(e.canonical), set(p.value or ())) for e, p in zip(examples, made, strict=True)]
         return _set_figures(sets)
     if made and isinstance(next((p.value for p in made if p.ok), None), float):
         given = np.array([float(e.value) for e in examples])
@@ -142,8 +171,7 @@ def _figures(
             means = np.array([p.scores["mean"] if p.ok else fill for p in made])
             figures |= {f"{k} of means": v for k, v in regression(given, means).items()}
         return figures
-    truth_values = [_canonical(task, e) for e in examples]
-    return accuracy(truth_values, [p.value for p in made])
+    return accuracy([e.canonical for e in examples], [p.value for p in made])
 
 
 def _confidences(task: Task, examples: list[Labelled], made: list[Answer]) -> Pairs:
@@ -154,9 +182,9 @@ def _confidences(task: Task, examples: list[Labelled], made: list[Answer]) -> Pa
         masks = [e.mask or "1" * len(t) for e, t in zip(examples, truth, strict=True)]
         return of_residues(truth, masks, made)
     if isinstance(codec, Sites):
-        return of_members([_canonical(task, e) for e in examples], made)
+        return of_members([e.canonical for e in examples], made)
     if isinstance(codec, SingleClass):
-        return of_classes([_canonical(task, e) for e in examples], made)
+        return of_classes([e.canonical for e in examples], made)
     return of_classes([], [])
 
 
@@ -164,32 +192,28 @@ def _fmax(
     annotator: Annotator, task: Task, examples: list[Labelled], samples: int
 ) -> dict[str, Any]:
     """Fmax from the frequencies of members among sampled answers."""
-    kept = [e for e in examples if len(e.record.protein) <= annotator.tokenizer.max_atoms]
-    requests = [
-        annotator.tokenizer.request({"protein": e.record.protein, "task": task.name}, e.record.id)
-        for e in kept
-    ]
+    kept, requests = [], []
+    for e in examples:
+        asked = {"protein": e.record.protein, "task": task.name}
+        try:
+            requests.append(annotator.tokenizer.request(asked, e.record.id))
+        except RecordError:
+            continue
+        kept.append(e)
     scores = []
     for start in range(0, len(requests), 16):
         few = requests[start : start + 16]
         scores += frequencies(annotator.network, annotator.tokenizer, few, samples)
     ancestors = task.codec.ontology.ancestors if isinstance(task.codec, Terms) else None
-    found = fmax([_canonical(task, e) for e in kept], scores, ancestors)
-    found["too_long"] = len(examples) - len(kept)
+    found = fmax([e.canonical for e in kept], scores, ancestors)
+    found["not_asked"] = len(examples) - len(kept)
     return {"fmax": found}
 
 
-def _canonical(task: Task, example: Labelled) -> Any:
-    """The label as the task would answer it; as it is where the task cannot be asked at all."""
-    protein = task.view(example.record.protein)
-    if len(protein.chains) != task.inputs:
-        return example.value
-    return task.decode(task.encode(example.value, protein), protein)
-
-
-def _flags(codec: Sites, protein: Any, positions: Sequence[int]) -> np.ndarray:
+def _flags(codec: Sites, protein: Protein, positions: Sequence[int]) -> np.ndarray:
     """(candidates,) whether each residue that may be a site is one."""
-    candidates = [int(name[4:]) - 1 for name in codec.candidates(protein)]
+    whole = codec.reaching(max(map(len, protein.chains)))
+    candidates = [position_of(name) for name in whole.candidates(protein)]
     return np.isin(np.array(candidates, dtype=int), np.array(positions, dtype=int))
 
 
@@ -232,7 +256,11 @@ def _set_figures(sets: list[tuple[set[Any], set[Any]]]) -> dict[str, Any]:
 def calibrate(
     model: Model, task: str, records: Sequence[ProteinRecord], *, at_once: bool = False
 ) -> dict[str, Any]:
-    """Temperature of a task, and for sets and lists the threshold with the best F1.
+    """Temperature of a task, and how it decides where the likeliest answer is not the best.
+
+    Sets and lists get the threshold of the best F1; classes of tasks whose ``metric`` is ``f1``
+    get offsets (:func:`sciar.evaluation.calibration.fit_offsets`), so that rare ones are found.
+    Proteins that are too long for one question, and labels that are none, are left out.
 
     Args:
         model: a model of answers.
@@ -242,15 +270,12 @@ def calibrate(
 
     Returns:
         What ``info["calibration"][task]`` of a model folder holds: ``temperature``, with ``nll``
-        before and after and the number of decisions; ``threshold``.
+        before and after and the number of decisions; ``threshold``; ``offsets`` of symbols, with
+        what they gave in ``offsets_fit``.
     """
     tokenizer: Any = model.tokenizer
     spec = tokenizer.tasks[task]
-    notes = [
-        Annotation(e.record.protein, task, e.value)
-        for e in labelled(spec, records)
-        if len(spec.view(e.record.protein)) <= tokenizer.max_atoms
-    ]
+    notes = [note for e in labelled(spec, records)[0] if (note := _note(tokenizer, spec, e))]
     steps = decisions(model.network, tokenizer, notes, at_once=at_once)
     found: dict[str, Any] = {}
     ranked = [s for one in steps for s in one if len(s.decided)]
@@ -270,7 +295,30 @@ def calibrate(
     if ranked:
         best = max(THRESHOLDS, key=lambda least: _f1(ranked, least))
         found |= {"threshold": best, "f1_at_threshold": _f1(ranked, best)}
+    elif spec.metric == "f1":
+        found |= _offsets(tokenizer.vocabulary, [s for one in steps for s in one])
     return found
+
+
+def _note(tokenizer: Any, task: Task, example: Labelled) -> Annotation | None:
+    """The example as one question with its answer; ``None`` if it is no such."""
+    note = Annotation(example.record.protein, task.name, example.value)
+    try:
+        tokenizer.solved(note)
+    except RecordError:
+        return None
+    return note
+
+
+def _offsets(vocabulary: Vocabulary, steps: list[Step]) -> dict[str, Any]:
+    """Offsets of the classes of decisions that have all the same alternatives, else nothing."""
+    if not steps or not all(np.array_equal(s.ids, steps[0].ids) for s in steps):
+        return {}
+    ids = steps[0].ids
+    truth = np.searchsorted(ids, [s.token for s in steps])
+    offsets, facts = reliability.fit_offsets(np.stack([s.log_p for s in steps]), truth)
+    named = {vocabulary.names[i]: float(x) for i, x in zip(ids, offsets, strict=True) if x}
+    return {"offsets": named, "offsets_fit": facts}
 
 
 def _f1(steps: list[Any], least: float) -> float:

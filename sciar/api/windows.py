@@ -8,12 +8,13 @@ with a position: that of the window that is surest. Contacts reach over windows 
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from sciar.api.answers import OK, Answer, failed
+from sciar.api.answers import OK, Answer, failed, tempered
 from sciar.errors import RecordError
 from sciar.generation.answered import Answered
 from sciar.nn.encoders.residues import window_starts
@@ -44,9 +45,27 @@ def windows(task: Task, protein: Protein, limit: int) -> list[tuple[int, Protein
 
 
 def join(
-    id: str, task: Task, protein: Protein, parts: list[Part], vocabulary: Vocabulary, scores: bool
+    id: str,
+    task: Task,
+    protein: Protein,
+    parts: list[Part],
+    vocabulary: Vocabulary,
+    scores: bool,
+    temperature: float = 1.0,
+    offsets: Mapping[str, float] | None = None,
 ) -> Answer:
-    """One prediction out of those of the windows."""
+    """One prediction out of those of the windows.
+
+    Args:
+        id: of the record.
+        task: the question.
+        protein: the whole of it.
+        parts: windows, with their answers, judged at the same temperature.
+        vocabulary: of the model.
+        scores: also the details.
+        temperature: that calibrates the decisions of this task.
+        offsets: added to the log-probabilities of tokens before one is chosen.
+    """
     wrong = next((p for *_, p in parts if p.status != OK), None)
     if wrong is not None:
         return failed(id, task.name, wrong.message)
@@ -54,7 +73,7 @@ def join(
     found = [p for *_, p in parts]
     steps = sum(p.steps for p in found)
     if codec.parallel:
-        made = _per_residue(id, task, protein, parts, vocabulary)
+        made = _per_residue(id, task, protein, parts, vocabulary, temperature, offsets or {})
     elif isinstance(codec, ClassAndPosition):
         start, _, _, best = max(parts, key=lambda part: part[3].confidence or 0.0)
         label, position = best.value
@@ -77,20 +96,27 @@ def join(
 
 
 def _per_residue(
-    id: str, task: Task, protein: Protein, parts: list[Part], vocabulary: Vocabulary
+    id: str,
+    task: Task,
+    protein: Protein,
+    parts: list[Part],
+    vocabulary: Vocabulary,
+    temperature: float,
+    offsets: Mapping[str, float],
 ) -> Answer:
     ids = parts[0][2].steps[0].ids
     total = np.zeros((len(protein.sequence), len(ids)))
     count = np.zeros((len(protein.sequence), 1))
     for start, _, made, _ in parts:
         for i, step in enumerate(made.steps):
-            total[start + i] += step.log_p
+            total[start + i] += tempered(step.log_p, temperature)
             count[start + i] += 1
     mean = total / count
     mean -= np.logaddexp.reduce(mean, axis=1, keepdims=True)
-    best = mean.argmax(1)
+    names = [vocabulary.names[i] for i in ids]
+    best = (mean * temperature + [offsets.get(name, 0.0) for name in names]).argmax(1)
     # The codec's own limit is what made windows necessary, so its check of the length is passed by.
-    tokens = tuple(vocabulary.names[ids[b]] for b in best)
+    tokens = tuple(names[b] for b in best)
     log_q = mean[np.arange(len(best)), best]
     logp = float(log_q.sum())
     return Answer(

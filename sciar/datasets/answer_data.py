@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,9 +13,8 @@ import numpy as np
 from sciar.datasets.batching import PackedLoader
 from sciar.datasets.datamodule import StructureData
 from sciar.datasets.mixture import Mixture
-from sciar.datasets.protein_sets import protein_file, protein_set, split_of
+from sciar.datasets.protein_sets import protein_file, protein_set, readable, split_of
 from sciar.datasets.proteins import read_proteins
-from sciar.datasets.readers import RecordFailure
 from sciar.datasets.tokens import TokenCache
 from sciar.errors import UsageError
 from sciar.records import Annotation, Protein, ProteinRecord, Record
@@ -132,17 +130,9 @@ class AnswerData(StructureData):
         else:
             entry = protein_set(source.data)
             path, label = protein_file(entry), source.split or entry.split
-        failed: list[RecordFailure] = []
-        for record in read_proteins(path):
-            if isinstance(record, RecordFailure):
-                failed.append(record)
-            elif (split_of(record, label) or "train") == split:
+        for record in readable(source.data, read_proteins(path)):
+            if (split_of(record, label) or "train") == split:
                 yield record
-        if failed:
-            warnings.warn(
-                f"{source.data}: {len(failed)} records skipped; first: {failed[0].error}",
-                stacklevel=2,
-            )
 
     def _questions(self, source: Source, record: ProteinRecord) -> Iterator[tuple[Task, Any]]:
         for name in source.tasks:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import warnings
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -119,8 +120,27 @@ def read_set(name: str) -> Iterator[ProteinRecord | RecordFailure]:
     return read_proteins(protein_file(protein_set(name)))
 
 
+def readable(
+    name: str, records: Iterable[ProteinRecord | RecordFailure]
+) -> Iterator[ProteinRecord]:
+    """The proteins among records.
+
+    Others, such as variants with a stop codon inside, are counted in a warning at the end.
+    """
+    failed: list[RecordFailure] = []
+    for record in records:
+        if isinstance(record, RecordFailure):
+            failed.append(record)
+        else:
+            yield record
+    if failed:
+        warnings.warn(
+            f"{name}: {len(failed)} records skipped; first: {failed[0].error}", stacklevel=2
+        )
+
+
 def read_split(name: str, split: str, label: str = "") -> list[ProteinRecord]:
-    """The records of one split.
+    """The readable records of one split; others of the set are counted in a warning.
 
     Args:
         name: of the set.
@@ -132,9 +152,7 @@ def read_split(name: str, split: str, label: str = "") -> list[ProteinRecord]:
     """
     label = label or protein_set(name).split
     found, seen = [], set()
-    for record in read_set(name):
-        if isinstance(record, RecordFailure):
-            raise UsageError(f"a shared set must be readable: {record.error}")
+    for record in readable(name, read_set(name)):
         where = split_of(record, label)
         seen.add(where)
         if where == split:

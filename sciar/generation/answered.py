@@ -8,14 +8,14 @@ depends on what else is in the batch.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 import torch
 
-from sciar.generation.engine import Engine, Job, Step
+from sciar.generation.engine import Engine, Job, Step, offsets_of
 from sciar.generation.questions import Asking, Question
 from sciar.generation.settings import GenerationSettings
 from sciar.model import AutoregressiveModel
@@ -72,7 +72,8 @@ def answer(
     found: dict[int, Answered] = {}
     names = tokenizer.vocabulary.names
     for part in _parts(questions, quick, budget):
-        for i, steps in zip(part, _read(model, [questions[i] for i in part]), strict=True):
+        read = _read(model, [questions[i] for i in part], settings.offsets)
+        for i, steps in zip(part, read, strict=True):
             found[i] = Answered(tuple(names[s.token] for s in steps), (), tuple(steps))
     slow = [i for i in range(len(requests)) if i not in found]
     for part in _parts(questions, slow, budget):
@@ -148,8 +149,11 @@ def _is_quick(question: Question, at_once: bool) -> bool:
     return at_once if question.parallel else question.single
 
 
-def _read(model: AutoregressiveModel, questions: Sequence[Question]) -> list[list[Step]]:
+def _read(
+    model: AutoregressiveModel, questions: Sequence[Question], offsets: Mapping[str, float]
+) -> list[list[Step]]:
     """Decisions of answers from one pass over the prompts."""
+    table = offsets_of(model.vocabulary, offsets).numpy()
     device = next(model.parameters()).device
     batch = pack([question.prompt() for question in questions]).to(device)
     ends = batch.lengths.cumsum(0).tolist()
@@ -166,7 +170,7 @@ def _read(model: AutoregressiveModel, questions: Sequence[Question]) -> list[lis
         # Only the rows of the output layer that the grammar allows are computed.
         weight = model.words.out.weight[torch.from_numpy(ids).long().to(device)]
         log_p = (states @ weight.T).float().log_softmax(-1).cpu().numpy()
-        best = ids[log_p.argmax(1)].tolist()
+        best = ids[(log_p + table[ids]).argmax(1)].tolist()
         made.append(
             [Step(token, ids, row, _NO_IDS, _NONE) for token, row in zip(best, log_p, strict=True)]
         )

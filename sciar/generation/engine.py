@@ -9,7 +9,7 @@ taken by the next job at once. Samples of one request share the prefill of their
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -30,6 +30,7 @@ from sciar.nn.inputs import Inputs, Surroundings
 from sciar.nn.streams import derive, sample_keys, uniform
 from sciar.tokenization.cursor import Choice, Cursor, End, Request, SlotQuery
 from sciar.tokenization.sequence import TokenSequence
+from sciar.tokenization.vocabulary import Vocabulary
 
 
 @dataclass(frozen=True, eq=False)
@@ -139,7 +140,7 @@ class Engine:
 
     Raises:
         UsageError: words are to be drawn at once, but the network has no private questions; or a
-            temperature is for a symbol that the model does not have.
+            temperature or an offset is for a symbol that the model does not have.
     """
 
     def __init__(
@@ -150,10 +151,15 @@ class Engine:
         self.model, self.tokenizer, self.settings = model, tokenizer, settings
         self.device = next(model.parameters()).device
         vocabulary = model.vocabulary
-        unknown = [name for name in settings.temperatures if name not in vocabulary]
-        if unknown:
-            raise UsageError(f"temperatures: this model has no symbol {unknown[0]!r}")
+        for option, names in (
+            ("temperatures", settings.temperatures),
+            ("offsets", settings.offsets),
+        ):
+            unknown = [name for name in names if name not in vocabulary]
+            if unknown:
+                raise UsageError(f"{option}: this model has no symbol {unknown[0]!r}")
         self._temperatures = {vocabulary.id(k): v for k, v in settings.temperatures.items()}
+        self._offsets = offsets_of(vocabulary, settings.offsets).to(self.device)
         self.rows: list[_Row] = []
         # States that the next words of each row are drawn from: (rows, words at once, width).
         self.hidden = torch.zeros(0, 1, model.config.decoder.hidden, device=self.device)
@@ -345,7 +351,11 @@ class Engine:
         rows, settings = [self.rows[i] for i, _ in choices], self.settings
         allowed = torch.from_numpy(np.stack([c.mask for _, c in choices])).to(self.device)
         heat = self._temperature(rows)
-        tokens, logp = self.model.words.draw(logits, allowed, u, heat, settings.top_p)
+        shifted = logits + self._offsets if settings.offsets else logits
+        tokens, logp = self.model.words.draw(shifted, allowed, u, heat, settings.top_p)
+        if settings.offsets:
+            plain = logits.masked_fill(~allowed, float("-inf")).log_softmax(-1)
+            logp = plain.gather(1, tokens[:, None])[:, 0]
         taken = list(zip(tokens.tolist(), logp.tolist(), strict=True))
         if settings.trace or settings.threshold is not None:
             log_p = logits.masked_fill(~allowed, float("-inf")).log_softmax(-1).cpu().numpy()
@@ -451,6 +461,14 @@ def _pick(after: Surroundings, at: Tensor) -> Surroundings:
 
 
 _NO_IDS, _NO_CHANCES = np.zeros(0, dtype=np.int64), np.zeros(0)
+
+
+def offsets_of(vocabulary: Vocabulary, offsets: Mapping[str, float]) -> Tensor:
+    """(V,) offset of each symbol."""
+    table = torch.zeros(len(vocabulary))
+    for name, value in offsets.items():
+        table[vocabulary.id(name)] = value
+    return table
 
 
 def _step(choice: Choice, log_p: np.ndarray, token: int, threshold: float | None) -> Step:

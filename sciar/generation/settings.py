@@ -32,6 +32,9 @@ class GenerationSettings:
             with the same option of their objective.
         threshold: least chance with which a member of a ranked list is taken
             (:mod:`sciar.generation.ranked`), in place of sampling it; ``None`` samples it.
+        offsets: of symbols, added to their log-probabilities before a word is taken, such as those
+            that let rare classes be found (:func:`sciar.evaluation.calibration.fit_offsets`);
+            probabilities are told without them.
         trace: keep the distribution of every sampled word (:class:`~sciar.generation.engine.Step`).
     """
 
@@ -46,6 +49,7 @@ class GenerationSettings:
     at_once: bool = False
     temperatures: Mapping[str, float] = field(default_factory=dict)
     threshold: float | None = None
+    offsets: Mapping[str, float] = field(default_factory=dict)
     trace: bool = False
 
     def __post_init__(self) -> None:

@@ -16,7 +16,7 @@ from sciar.errors import UsageError
 from sciar.model import AutoregressiveModel
 from sciar.nn.inputs import Inputs
 from sciar.nn.streams import derive, uniform
-from sciar.objectives.next_token import NextTokenObjective, position_keys, select
+from sciar.objectives.next_token import NextTokenObjective, position_keys, select, sequence_of
 from sciar.tokenization.packing import Pack
 from sciar.tokenization.sequence import ARRAYS
 from sciar.tokenization.vocabulary import Vocabulary
@@ -62,7 +62,7 @@ class GroupedObjective(NextTokenObjective):
         if self.hide > 0 and salt >= 0:
             noisy = self._hidden(model, pack, pack.values if noisy is None else noisy, salt)
         source = self._source(model, pack)
-        hidden, inputs = model(pack, noisy)
+        hidden, inputs = model(self._fed(pack, salt), noisy)
         weight = torch.where(source >= 0, pack.weights, 0.0)
         each = self._each(model, pack, hidden, inputs, source, weight, salt)
         owner = sequence_of(pack)
@@ -180,12 +180,6 @@ def _prompts(pack: Pack, once: _Once) -> tuple[Pack, _Once]:
     )
     lengths = torch.where(cut, pack.contexts, pack.lengths)
     return replace(pack, **parts, lengths=lengths), replace(once, slot=moved[once.slot])
-
-
-def sequence_of(pack: Pack) -> Tensor:
-    """(T,) sequence of each position."""
-    index = torch.arange(len(pack.lengths), device=pack.ids.device)
-    return index.repeat_interleave(pack.lengths)
 
 
 def slots_of_words(pack: Pack, owner: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -27,11 +27,16 @@ class NextTokenObjective:
             slot kind (cells, on the torus), drawn uniformly from [0, noise] for each sequence; it
             makes the model robust against its own errors (spec 8.2, exposure bias). Targets stay
             clean.
+        forget: largest share of the answered words that are fed back wrongly in training: each
+            sequence draws its share uniformly from [0, forget], and such a word is replaced by one
+            that was answered before it in the same sequence. A model that learns from its own true
+            past alone goes on as it began, and repeats its own errors. Targets stay right.
     """
 
     word_weight: float = 1.0
     slot_weight: float = 1.0
     noise: float = 0.0
+    forget: float = 0.0
 
     def at(self, step: int, total: int) -> NextTokenObjective:
         """What is trained in one step of so many; always the same unless an objective says more."""
@@ -47,7 +52,7 @@ class NextTokenObjective:
         """
         noisy = self._noisy(model, pack, salt) if self.noise > 0 else None
         source = self._source(model, pack)
-        hidden, inputs = model(pack, noisy, self._blind(model, pack, salt))
+        hidden, inputs = model(self._fed(pack, salt), noisy, self._blind(model, pack, salt))
         weight = torch.where(source >= 0, pack.weights, 0.0)
         return {
             "word": self._words(model, pack, hidden, source, weight),
@@ -110,6 +115,21 @@ class NextTokenObjective:
         loss = model.head(number).loss(model.condition(hidden[source[at]], near), target, keys)
         return (loss * weight[at]).sum(), weight[at].sum()
 
+    def _fed(self, pack: Pack, salt: int) -> Pack:
+        """The pack with some answered words forgotten; none in validation (negative salts)."""
+        if self.forget <= 0 or salt < 0:
+            return pack
+        words = ((pack.kinds == 0) & (pack.weights > 0)).nonzero().squeeze(1)
+        counts = torch.bincount(sequence_of(pack)[words], minlength=len(pack.lengths))
+        first = (counts.cumsum(0) - counts).repeat_interleave(counts)
+        before = torch.arange(len(words), device=words.device) - first  # answered in its sequence
+        chance, which = uniform(derive(position_keys(pack)[words], salt + 19), 2).T
+        share = self.forget * uniform(derive(pack.keys, salt + 23), 1)[:, 0]
+        lost = (before > 0) & (chance < share.repeat_interleave(counts))
+        stale = words[first + torch.minimum((which * before).long(), (before - 1).clamp_min(0))]
+        ids = torch.where(lost, pack.ids[stale], pack.ids[words])
+        return replace(pack, ids=pack.ids.index_copy(0, words, ids))
+
     def _noisy(self, model: AutoregressiveModel, pack: Pack, salt: int) -> Tensor:
         """Payloads with noise, except where the payload is pinned (no weight, hence no doubt)."""
         width = pack.values.shape[1]
@@ -122,6 +142,12 @@ class NextTokenObjective:
         doubtful = ((pack.kinds > 0) & (pack.weights > 0))[:, None]
         noise = level * normal(keys, width) * scale[pack.kinds]
         return pack.values + torch.where(doubtful, noise, 0.0)
+
+
+def sequence_of(pack: Pack) -> Tensor:
+    """(T,) sequence of each position."""
+    index = torch.arange(len(pack.lengths), device=pack.ids.device)
+    return index.repeat_interleave(pack.lengths)
 
 
 def position_keys(pack: Pack) -> Tensor:

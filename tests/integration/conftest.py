@@ -8,13 +8,14 @@ from typing import Any
 import lightning as L
 import pytest
 import torch
-from lightning.pytorch.callbacks import EMAWeightAveraging, ModelCheckpoint
+from lightning.pytorch.callbacks import ModelCheckpoint
 from tiny_models import crystal_tokenizer, random_crystals, tiny_config
 
 from sciar.datasets.datamodule import StructureData
 from sciar.datasets.writers import write
 from sciar.records import Record
 from sciar.tasks.autoregressive import AutoregressiveTask
+from sciar.tasks.averaging import EMAWeightAveraging
 
 
 @pytest.fixture(autouse=True)

@@ -268,7 +268,7 @@ def test_answers_are_scored_in_validation(tmp_path: Path) -> None:
     folder = ["--trainer.default_root_dir", str(tmp_path), "--trainer.max_steps", "4"]
     more = ["--trainer.val_check_interval", "2", "--trainer.check_val_every_n_epoch", "null"]
     callbacks = (
-        "[{class_path: lightning.pytorch.callbacks.EMAWeightAveraging, init_args: {decay: 0.9}},"
+        "[{class_path: sciar.tasks.averaging.EMAWeightAveraging, init_args: {decay: 0.9}},"
         " {class_path: lightning.pytorch.callbacks.ModelCheckpoint,"
         " init_args: {monitor: val/deeploc/accuracy, mode: max, filename: best}},"
         " {class_path: sciar.api.validation.ScoreAnswers, init_args: {records: 4}},"

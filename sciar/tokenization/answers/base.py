@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, Self
 
 from sciar.errors import RecordError
 from sciar.records import Protein
@@ -28,10 +29,12 @@ class AnswerCodec(ABC):
         positional: the answer names residues, so it does not fit a part of the sequence.
         parallel: the answer has one token for each residue of the first chain, so that all of them
             can also be read at once, each from the state of its residue.
+        max_length: longest chain that the tokens reach over.
     """
 
     positional: bool = False
     parallel: bool = False
+    max_length: int = 1 << 30
 
     @property
     @abstractmethod
@@ -75,6 +78,19 @@ class AnswerCodec(ABC):
     @abstractmethod
     def value(self, tokens: tuple[str, ...], protein: Protein, payload: tuple[float, ...]) -> Any:
         """Value of tokens that the grammar has accepted."""
+
+    def reaching(self, length: int) -> Self:
+        """The codec for chains of this length: itself, or a copy with as many tokens more.
+
+        A model cannot say those tokens, but labels of long proteins, and answers that were put
+        together from windows, can be read with them.
+        """
+        if length <= self.max_length:
+            return self
+        made = copy.copy(self)
+        made.max_length = length
+        made.__dict__.pop("_own", None)  # the vocabulary of the shorter one
+        return made
 
     @abstractmethod
     def grammar(self, vocabulary: Vocabulary, protein: Protein) -> WordGrammar:

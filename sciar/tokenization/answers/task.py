@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from sciar.errors import RecordError, UsageError
@@ -62,6 +62,16 @@ class Task:
                 field="sequence",
             )
         return Protein(*(chain[self.skip : self.crop or None] for chain in protein.chains))
+
+    def canonical(self, value: Any, protein: Protein, id: str | None = None) -> Any:
+        """A label as an answer would give it, however long the protein is.
+
+        Raises:
+            RecordError: no label of this task, or not of this protein.
+        """
+        task = replace(self, codec=self.codec.reaching(max(map(len, protein.chains))))
+        names = task.encode(value, protein, id)
+        return task.decode(names, protein, task.payload(value, protein, id), id)
 
     def derive(self, protein: Protein) -> Any:
         """The label where it follows from the sequence; ``None`` if it does not, or is empty."""

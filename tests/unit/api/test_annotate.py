@@ -139,6 +139,43 @@ def test_long_proteins_are_read_in_windows() -> None:
     assert len(again["states"]) == 50
 
 
+def test_windows_know_temperature_and_offsets() -> None:
+    tasks = {"states": {**TASKS["states"], "max_length": 20}}
+    tokens = ProteinTokenizer(tasks, max_length=20)
+
+    def model(**calibration: object) -> Model:
+        info = {"calibration": {"states": calibration}} if calibration else {}
+        return Model(ModelFolder("w", network(tokens), tokens, {}, info, ""))
+
+    long = protein(50)
+    (cold,), (hot,) = (m.annotate([long], scores=True) for m in (model(), model(temperature=50.0)))
+    assert cold.value == hot.value
+    assert hot.confidence < cold.confidence  # type: ignore[operator]
+    assert np.allclose(hot.scores, 1 / 3, atol=0.05) and not np.allclose(
+        cold.scores, 1 / 3, atol=0.05
+    )
+    far = model(offsets={"cls:states:E": 50.0}, temperature=50.0)
+    (moved,) = far.annotate([long], scores=True)
+    assert moved.value == "E" * 50
+    assert np.allclose(moved.scores, 1 / 3, atol=0.05), "chances are told without offsets"
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_offsets_let_a_class_be_taken(at_once: bool) -> None:
+    names = ("states", "place")
+    offsets = {"states": {"offsets": {"cls:states:E": 50.0}},
+               "place": {"offsets": {"cls:place:between": 50.0}}}  # fmt: skip
+    plain, moved = (
+        model_of(*names, info=info).annotate([protein(12)], names, at_once=at_once, scores=True)
+        for info in ({}, {"calibration": offsets})
+    )
+    assert moved[0].value == "E" * 12 and plain[0].value != moved[0].value
+    assert moved[1].value == "between"
+    assert moved[1].scores == plain[1].scores, "the chances stay"
+    assert moved[1].confidence == pytest.approx(plain[1].scores["between"])
+    assert moved[0].confidence < 1
+
+
 def test_windows_are_refused_where_they_make_no_sense() -> None:
     tokens = ProteinTokenizer({"touching": TASKS["touching"]}, max_length=20)
     with pytest.raises(RecordError, match="cannot be asked in windows"):

@@ -86,6 +86,81 @@ def test_fmax_comes_from_sampled_answers() -> None:
     assert 0 < found["fmax"] <= 1 and found["proteins"] == 4
 
 
+LONG = protein(90, 7)
+
+
+def short_model(**tasks: dict[str, Any]) -> Model:
+    tokens = ProteinTokenizer(tasks, max_length=40)
+    return Model(ModelFolder("short", network(tokens), tokens, {}, {}, ""))
+
+
+@pytest.mark.parametrize("name", ["phospho", "sites", "states", "string", "cut"])
+def test_proteins_beyond_the_tokens_are_scored_in_windows(name: str) -> None:
+    model = short_model(**{name: {**TASKS[name], "max_length": 40}})
+    (answer,) = model.annotate([LONG], [name])
+    assert answer.ok and "windows" in answer.message
+    records = [ProteinRecord("long", LONG, {name: answer.value})]
+    found = score(model, name, records)
+    assert found["records"] == found["answered"] == 1 and "refused" not in found
+    if name in ("phospho", "sites"):
+        counts = found["counts"]
+        candidates = [i for i, x in enumerate(LONG.sequence) if name == "sites" or x in "STY"]
+        assert sum(counts.values()) == len(candidates)
+        assert counts["fp"] == counts["fn"] == 0 and counts["tp"] == len(answer.value)
+        assert max(candidates) > 40
+    elif name == "cut":
+        assert found["accuracy"]["count"] == 1
+    else:
+        assert found["residues"]["rate"] == 1 and found["residues"]["of"] == 90
+    assert calibrate(model, name, records) == {}, "one question does not hold the protein"
+
+
+def test_what_cannot_be_asked_counts_as_wrong() -> None:
+    model = short_model(within={**TASKS["within"], "max_length": 40})
+    records = [
+        ProteinRecord("long", LONG, {"within": ((0, 60),)}),
+        ProteinRecord("short", protein(6), {"within": ()}),
+    ]
+    found = score(model, "within", records)
+    assert found["records"] == 2 and found["answered"] == 1
+    assert found["accuracy"]["of"] == 2 and found["accuracy"]["count"] <= 1
+
+
+def test_labels_that_are_none_are_counted() -> None:
+    bad = [
+        ProteinRecord("beyond", protein(5), {"sites": (7,)}),
+        ProteinRecord("twice", protein(5), {"sites": (1, 1)}),
+    ]
+    found = score(MODEL, "sites", [*labelled("sites", own("sites")), *bad])
+    assert found["refused"]["count"] == 2 and "position 7" in found["refused"]["first"]
+    assert (found["records"], found["answered"]) == (6, 4)
+    assert found["coverage"] == pytest.approx(4 / 6) and found["proteins"] == 4
+    assert "threshold" in calibrate(MODEL, "sites", [*labelled("sites", own("sites")), *bad])
+
+
+def test_rare_classes_get_offsets_where_f1_is_what_counts() -> None:
+    tasks = {"rare": {"type": "per_residue", "labels": "HEC", "metric": "f1"},
+             "plain": {"type": "per_residue", "labels": "HEC", "field": "rare"}}  # fmt: skip
+    tokens = ProteinTokenizer(tasks, max_length=40)
+    model = Model(ModelFolder("m", network(tokens, 3), tokens, {}, {}, ""))
+    proteins = [protein(30, seed) for seed in range(6)]
+    # Labels as this model has them, but shifted: H only where it is unusually likely.
+    shift = {"cls:rare:H": -3.0, "cls:rare:E": 1.0}
+    teacher = with_calibration(model, {"rare": {"offsets": shift}})
+    made = teacher.annotate(proteins, ["rare"], at_once=True)
+    records = [ProteinRecord(str(i), p, {"rare": a.value})
+               for i, (p, a) in enumerate(zip(proteins, made, strict=True))]  # fmt: skip
+    assert len({x for a in made for x in a.value}) == 3
+    plain = calibrate(model, "plain", records, at_once=True)
+    assert "offsets" not in plain
+    found = calibrate(model, "rare", records, at_once=True)
+    fit = found["offsets_fit"]
+    assert fit["macro_f1"] > 0.95 > fit["macro_f1_before"] and fit["count"] == 180
+    fitted = with_calibration(model, {"rare": {"offsets": found["offsets"]}})
+    rates = [score(m, "rare", records, at_once=True)["residues"]["rate"] for m in (model, fitted)]
+    assert rates[1] > 0.95 > rates[0]
+
+
 def test_temperature_is_fitted_to_the_right_answers() -> None:
     """Answers drawn from the model's own distribution need no other temperature."""
     rng = np.random.default_rng(0)

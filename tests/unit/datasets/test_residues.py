@@ -191,6 +191,27 @@ def test_the_sample_ships() -> None:
         protein_set("nothing")
 
 
+def test_records_that_are_no_protein_are_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Scans of mutations hold variants with a stop codon inside."""
+    folder = tmp_path / "proteins" / "dms_avgfp"
+    folder.mkdir(parents=True)
+    rows = [
+        "variant,num_mutations,score,split",
+        "K2R,1,1.5,test",
+        "K2*,1,0.1,test",
+        "A3G,1,2,train",
+    ]
+    with gzip.open(folder / "avgfp.csv.gz", "wt") as file:
+        file.write("\n".join(rows) + "\n")
+    (folder / "meta.json").write_text(json.dumps({"wild_type": "MKAL", "offset": 1}))
+    monkeypatch.setenv("SCIAR_DATA", str(tmp_path))
+    with pytest.warns(UserWarning, match=r"dms_avgfp: 1 records skipped; .*stop codon"):
+        (found,) = read_split("dms_avgfp", "test")
+    assert found.protein.sequence == "MRAL" and float(found.labels["score"]) == 1.5
+
+
 @pytest.mark.shared
 def test_shared_sets_can_be_read(shared_data: Path) -> None:
     """The smallest of them, and where the others say they are."""

@@ -11,6 +11,7 @@ from sciar.errors import UsageError
 from sciar.evaluation.calibration import (
     Choice,
     calibration,
+    fit_offsets,
     fit_temperature,
     reliability,
     reliability_chart,
@@ -99,3 +100,52 @@ def test_the_chart_shows_every_bin_and_the_diagonal() -> None:
     assert empty["count"] == 0 and empty["ece"] is None
     with pytest.raises(UsageError, match="no answers"):
         reliability_chart({"nothing": empty})
+
+
+def macro_f1(said: np.ndarray, truth: np.ndarray) -> float:
+    f1s = []
+    for k in np.unique(truth):
+        tp = ((said == k) & (truth == k)).sum()
+        f1s.append(2 * tp / ((said == k).sum() + (truth == k).sum()))
+    return float(np.mean(f1s))
+
+
+def rare(seed: int, n: int = 400) -> tuple[np.ndarray, np.ndarray]:
+    """Decisions of a calibrated model about four classes, one of which never occurs."""
+    rng = np.random.default_rng(seed)
+    logits = rng.normal(size=(n, 4)) + np.log([0.9, 0.06, 0.04, 1e-9])
+    p = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+    return np.log(p), np.array([rng.choice(4, p=row) for row in p])
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_offsets_find_rare_classes(seed: int) -> None:
+    log_p, truth = rare(seed)
+    offsets, facts = fit_offsets(log_p, truth)
+    assert offsets[0] == offsets[3] == 0 and (offsets[1:3] > 0).all()
+    said = (log_p + offsets).argmax(1)
+    assert facts["macro_f1"] == pytest.approx(macro_f1(said, truth))
+    assert facts["macro_f1_before"] == pytest.approx(macro_f1(log_p.argmax(1), truth))
+    assert facts["count"] == 400
+    # No other offset of one class would do better, on a fine grid.
+    for k in (1, 2):
+        for value in np.linspace(-2, 8, 201):
+            other = offsets.copy()
+            other[k] = value
+            assert macro_f1((log_p + other).argmax(1), truth) <= facts["macro_f1"] + 1e-9
+
+
+def test_equal_decisions_turn_together() -> None:
+    log_p = np.log(np.array([[0.8, 0.2]] * 4 + [[0.6, 0.4]] * 2))
+    truth = np.array([0, 0, 0, 1, 1, 1])
+    offsets, facts = fit_offsets(log_p, truth)
+    said = (log_p + offsets).argmax(1)
+    assert said.tolist() == [0, 0, 0, 0, 1, 1]
+    assert facts["macro_f1"] == pytest.approx(macro_f1(said, truth))
+
+
+def test_offsets_need_decisions() -> None:
+    with pytest.raises(UsageError, match="right classes"):
+        fit_offsets(np.zeros((0, 3)), np.zeros(0))
+    with pytest.raises(UsageError, match="right classes"):
+        fit_offsets(np.zeros((2, 3)), np.zeros(3))

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from answer_models import EXAMPLES, network, tokenizer
+from answer_models import EXAMPLES, network, protein, tokenizer
 from torch.nn import functional as F
 
 from sciar.errors import UsageError
@@ -155,3 +155,46 @@ def test_at_once_alone_holds_for_a_share_of_the_training_steps() -> None:
     counts = [float(objective.losses(MODEL, one, step)["states"][1]) for step in range(40)]
     assert 8 < sum(counts) < 32
     assert all(float(objective.losses(MODEL, one, -s)["states"][1]) == 1 for s in range(1, 9))
+
+
+def test_forgotten_words_are_ones_answered_before() -> None:
+    rng = np.random.default_rng(0)
+    notes = [Annotation(protein(n, n), "states", "".join(rng.choice(list("HEC"), n)))
+             for n in (40, 3, 60, 1)]  # fmt: skip
+    batch, objective = (
+        pack([TOKENS.encode(n) for n in notes], [4, 5, 6, 7]),
+        GroupedObjective(forget=1.0),
+    )
+    fed = objective._fed(batch, 3)
+    changed = fed.ids != batch.ids
+    starts = (batch.lengths.cumsum(0) - batch.lengths).tolist()
+    for start, context, length in zip(
+        starts, batch.contexts.tolist(), batch.lengths.tolist(), strict=True
+    ):
+        first = start + context
+        assert not changed[start : first + 1].any(), "the question, and the first word"
+        for t in range(first + 1, start + length):
+            if changed[t]:
+                assert fed.ids[t] in batch.ids[first:t]
+    assert 10 < int(changed.sum()) < 80
+    for name in ("kinds", "weights", "values", "positions"):
+        assert torch.equal(getattr(fed, name), getattr(batch, name))
+    alone = objective._fed(pack([TOKENS.encode(notes[2])], [6]), 3)
+    assert torch.equal(alone.ids, fed.ids[starts[2] : starts[2] + len(alone.ids)])
+    assert not torch.equal(objective._fed(batch, 4).ids, fed.ids), "anew in every step"
+    assert objective._fed(batch, -1) is batch and GroupedObjective()._fed(batch, 3) is batch
+
+
+def test_a_forgetful_loss_has_the_true_targets() -> None:
+    rng = np.random.default_rng(1)
+    note = Annotation(protein(50), "states", "".join(rng.choice(list("HEC"), 50)))
+    one, objective = pack([TOKENS.encode(note)]), GroupedObjective(forget=1.0)
+    step = next(s for s in range(20) if not torch.equal(objective._fed(one, s).ids, one.ids))
+    fed = objective._fed(one, step)
+    hidden, _ = MODEL(fed)
+    words = torch.arange(int(one.contexts[0]), len(one) - 1)
+    direct = F.cross_entropy(MODEL.words(hidden[words - 1]), one.ids[words]).detach()
+    value, _ = objective.losses(MODEL, one, step)["states"]
+    assert float(value.detach()) == pytest.approx(float(direct), rel=1e-4)
+    plain, _ = GroupedObjective().losses(MODEL, one, step)["states"]
+    assert float(plain.detach()) != pytest.approx(float(direct), rel=1e-4)
