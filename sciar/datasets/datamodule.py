@@ -11,6 +11,7 @@ from typing import Any
 import lightning as L
 
 from sciar.datasets.batching import PackedLoader
+from sciar.datasets.embedding import ConformerStore
 from sciar.datasets.preparing import divided, prepared, source_path
 from sciar.datasets.readers import read_all
 from sciar.datasets.tokens import TokenCache, cached
@@ -39,7 +40,7 @@ class StructureData(L.LightningDataModule):
             ``composition``, ``sequence`` (of proteins, relatives stay together), ``random`` or
             ``column:NAME``; all parts then come of the same files.
         divide_seed: of the division, so that runs of several seeds have the same parts.
-        cache: folder for token caches; ``None`` keeps them in memory.
+        cache: folder for token caches and conformers; ``None`` keeps them in memory.
         seed: of shuffling and augmentation.
     """
 
@@ -116,11 +117,19 @@ class StructureData(L.LightningDataModule):
 
     def _prepared(self, records: Sequence[Record], failed: list[str]) -> list[Record]:
         done = []
+        kept = self.cache_folder if self.conformers else None
+        store = ConformerStore(kept) if kept is not None else None
         for record in records:
             try:
-                done.append(prepared(record, graphs=self.graphs, conformers=self.conformers))
+                ready = prepared(
+                    record, graphs=self.graphs, conformers=self.conformers, store=store
+                )
             except RecordError as error:
                 failed.append(str(error))
+            else:
+                done.append(ready)
+        if store is not None:
+            store.save()
         return done
 
     def encoded(self, split: str, records: Sequence[Record]) -> TokenCache:

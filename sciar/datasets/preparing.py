@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from sciar.datasets.embedding import embedded
+from sciar.datasets.embedding import ConformerStore, embedded
 from sciar.datasets.molecule_graph import perceive
 from sciar.datasets.registry import resolve
 from sciar.datasets.splits import (
@@ -39,8 +39,12 @@ def source_path(source: str, split: str) -> Path:
     return resolve(name, part if colon else split)
 
 
-def prepared(record: Record, *, graphs: bool, conformers: bool) -> Record:
+def prepared(
+    record: Record, *, graphs: bool, conformers: bool, store: ConformerStore | None = None
+) -> Record:
     """The record with coordinates (``conformers``) and bonds (``graphs``) where it lacks them.
+
+    ``store``: of coordinates that were found before.
 
     Raises:
         RecordError: they cannot be found.
@@ -50,7 +54,7 @@ def prepared(record: Record, *, graphs: bool, conformers: bool) -> Record:
         return record
     try:
         if conformers and molecule.positions is None:
-            molecule = embedded(molecule)
+            molecule = embedded(molecule, store=store)
         if graphs and molecule.mol is None:
             molecule = perceive(molecule)
     except RecordError as error:

@@ -112,3 +112,34 @@ def test_every_table_of_moleculenet_is_read(shared_data: Path) -> None:
         parts = [divided(found, "scaffold", part) for part in PARTS]
         assert sum(map(len, parts)) == count
         assert not {scaffold(r) for r in parts[0]} & {scaffold(r) for r in parts[2]}
+
+
+def test_conformers_are_found_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same to the last bit, also another process's; failures are remembered as well."""
+    from sciar.datasets import embedding
+
+    names = ("CCO", "C1CC1", "[O-]C(=O)C")
+    alone = [embedding.embedded(molecule_from_smiles(s)) for s in names]
+    store, other = embedding.ConformerStore(tmp_path), embedding.ConformerStore(tmp_path)
+    first = embedding.embedded(molecule_from_smiles(names[0]), store=store)
+    store.save()
+    for name in names[1:]:
+        embedding.embedded(molecule_from_smiles(name), store=other)
+    other.put("impossible", np.zeros((0, 3)))
+    other.save()
+    calls: list[int] = []
+    found = embedding._conformer
+    monkeypatch.setattr(embedding, "_conformer", lambda *a: calls.append(1) or found(*a))
+    again = embedding.ConformerStore(tmp_path)
+    assert len(again.get("impossible")) == 0
+    for name, expected in zip(names, alone, strict=True):
+        made = embedding.embedded(molecule_from_smiles(name), store=again)
+        np.testing.assert_array_equal(made.positions, expected.positions)
+        assert made.symbols == expected.symbols and made.charge == expected.charge
+        assert made.to_smiles() == expected.to_smiles()
+    np.testing.assert_array_equal(first.positions, alone[0].positions)
+    assert not calls
+    embedding.embedded(molecule_from_smiles(names[0]), seed=5, store=again)
+    assert calls == [1]
+    again.path.write_bytes(b"damaged")
+    assert embedding.ConformerStore(tmp_path).get("impossible") is None
