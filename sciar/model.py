@@ -72,6 +72,8 @@ class ModelConfig:
         private: nothing but a question itself attends to it, so that contents do not hang on
             questions and generation keeps none of them.
         reference_width: width of the network that sees one reference at a time.
+        reference_rounds: of attention among the references of a slot, which see how these lie to
+            each other; 0: each is seen on its own.
         places: the places of tokens are also embedded, for layouts with axes; else they are seen by
             the rotary embedding alone.
         place_unit: the shortest wavelength of that embedding is one unit.
@@ -88,6 +90,7 @@ class ModelConfig:
     questions: bool = False
     private: bool = False
     reference_width: int = 64
+    reference_rounds: int = 0
     places: bool = False
     place_unit: float = 1.0
     extras: dict[str, InputConfig] = field(default_factory=dict)
@@ -151,10 +154,13 @@ class AutoregressiveModel(nn.Module):
             config.decoder.axes if config.places else 0,
             config.place_unit,
             config.reference_width,
+            config.reference_rounds,
         )
         for parameter in self.embedding.parameters():
             if parameter.ndim == 2:
                 nn.init.normal_(parameter, std=0.02)
+        if self.embedding.reference is not None:
+            self.embedding.reference.begin()
         self._read_by_modules()
         self.decoder = Decoder(config.decoder)
         self.words = CategoricalHead(hidden, len(vocabulary), config.smoothing)

@@ -9,6 +9,7 @@ from typing import Protocol, runtime_checkable
 import torch
 from torch import Tensor, nn
 
+from sciar.nn.among import Among, distances
 from sciar.nn.inputs import Inputs, Surroundings
 from sciar.tokenization.vocabulary import SlotKind
 
@@ -80,9 +81,17 @@ class ReferenceEncoder(nn.Module):
     """The points that the next slot refers to, as it sees them -> (M, hidden)."""
 
     def __init__(
-        self, n_labels: int, hidden: int, relations: int, width: int = 64, homes: bool = False
+        self,
+        n_labels: int,
+        hidden: int,
+        relations: int,
+        width: int = 64,
+        homes: bool = False,
+        rounds: int = 0,
     ) -> None:
         super().__init__()
+        self.rounds = nn.ModuleList(Among(width, 1 + 2 * HARMONICS) for _ in range(rounds))
+        self.more = nn.Linear(width, hidden, bias=False) if rounds else None
         self.home = nn.Linear(4 + 2 * HARMONICS, hidden, bias=False) if homes else None
         self.point = nn.Linear(4 + 2 * HARMONICS, width)
         self.label = nn.Embedding(n_labels + 1, width)
@@ -99,14 +108,40 @@ class ReferenceEncoder(nn.Module):
         x = self.mix(nn.functional.silu(x))
         x = nn.functional.silu(x) * near.valid[..., None]
         seen = self.out(x.sum(dim=1))
-        return seen if self.home is None else seen + self.home(self._features(near.home))
+        if self.home is not None:
+            seen = seen + self.home(self._features(near.home))
+        return seen if self.more is None else self._deeper(seen, x, near)
+
+    def begin(self) -> None:
+        """Rounds of attention begin as nothing, so that a trained model can be given some."""
+        for layer in self.rounds:
+            nn.init.xavier_uniform_(layer.qkv.weight)
+            nn.init.xavier_uniform_(layer.up.weight)
+        if self.more is not None:
+            nn.init.zeros_(self.more.weight)
+
+    def _deeper(self, seen: Tensor, x: Tensor, near: Surroundings) -> Tensor:
+        """What attention among the references of slots adds; of words the sum says enough."""
+        assert self.more is not None
+        at = (near.kind > 0).nonzero().squeeze(1)
+        x, valid = x[at], near.valid[at]
+        apart = self._waves(distances(near.points[at]))
+        for layer in self.rounds:
+            x = layer(x, apart, valid)
+        more = self.more((x * valid[..., None]).sum(1))
+        return seen.index_add(0, at, more.to(seen.dtype))
 
     @staticmethod
     def _features(points: Tensor) -> Tensor:
         """(..., 3) points, their distances, and waves of these."""
-        distance = points.norm(dim=-1, keepdim=True)
+        waves = ReferenceEncoder._waves(points.norm(dim=-1, keepdim=True))
+        return torch.cat([points, waves], dim=-1)
+
+    @staticmethod
+    def _waves(distance: Tensor) -> Tensor:
+        """(..., 1) distances and waves of them."""
         angle = distance * (0.5 * 2.0 ** torch.arange(HARMONICS, device=distance.device))
-        return torch.cat([points, distance, angle.sin(), angle.cos()], dim=-1)
+        return torch.cat([distance, angle.sin(), angle.cos()], dim=-1)
 
 
 class PlaceEncoder(nn.Module):
@@ -144,6 +179,7 @@ class InputEmbedding(nn.Module):
         axes: numbers in the place of a token, if places are embedded; else 0.
         unit: shortest wavelength of that embedding.
         width: of the network that sees one reference at a time.
+        rounds: of attention among the references of a slot.
     """
 
     def __init__(
@@ -159,6 +195,7 @@ class InputEmbedding(nn.Module):
         axes: int = 0,
         unit: float = 1.0,
         width: int = 64,
+        rounds: int = 0,
     ) -> None:
         super().__init__()
         self.question = nn.Parameter(0.02 * torch.randn(hidden)) if questions else None
@@ -174,7 +211,9 @@ class InputEmbedding(nn.Module):
             self.next_anchor = nn.Embedding(max_anchors + 1, hidden)
         homes = axes > 0 and any(slot.geometry == "local" for slot in slots)
         self.reference = (
-            ReferenceEncoder(n_tokens, hidden, relations, width, homes) if references else None
+            ReferenceEncoder(n_tokens, hidden, relations, width, homes, rounds)
+            if references
+            else None
         )
         self.place = PlaceEncoder(axes, hidden, unit=unit) if axes else None
 
