@@ -74,9 +74,7 @@ class TemplateBaseline:
         self, composition: Mapping[str, int], k: int, *, exclude: bool = False
     ) -> list[Crystal]:
         """The k best templates, substituted, best first; fewer if there are fewer."""
-        found = self.index.nearest(
-            composition, k, similarity=self.similarity, exclude=exclude
-        )
+        found = self.index.nearest(composition, k, similarity=self.similarity, exclude=exclude)
         return [self.index.template(hit, rescale=self._rescale) for hit in found]
 
 

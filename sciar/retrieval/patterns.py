@@ -60,9 +60,7 @@ def formula(composition: Mapping[str, int]) -> str:
     return "".join(f"{s}{n if n > 1 else ''}" for s, n in composition.items())
 
 
-def counted(
-    offsets: np.ndarray, elements: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def counted(offsets: np.ndarray, elements: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Elements of many cells, each in the order of :func:`ordered`.
 
     Args:
