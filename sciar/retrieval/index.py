@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -180,6 +180,7 @@ class StructureIndex:
         *,
         similarity: str = "chemical",
         exclude: bool = False,
+        skip: Collection[str] = (),
     ) -> list[Hit]:
         """The k known structures that are most like a composition, best first.
 
@@ -189,6 +190,7 @@ class StructureIndex:
             similarity: which elements are alike, a name of
                 :data:`~sciar.retrieval.elements.SIMILARITIES`.
             exclude: leave out structures of the same reduced composition.
+            skip: ids that are left out.
 
         Raises:
             UsageError: an unknown element, a count below 1, or an unknown similarity.
@@ -199,13 +201,12 @@ class StructureIndex:
         pattern, wanted = ordered(composition)
         found: list[Hit] = []
         for candidate in self._candidates(pattern):
+            repeat, more = pattern[0] // candidate[0], k - len(found) + len(skip)
+            hits = self._of_pattern(candidate, wanted, more, similarity, exclude, repeat)
+            found += [hit for hit in hits if hit.id not in skip]
             if len(found) >= k:
                 break
-            repeat = pattern[0] // candidate[0]
-            found += self._of_pattern(
-                candidate, wanted, k - len(found), similarity, exclude, repeat
-            )
-        return found
+        return found[:k]
 
     def hit(self, composition: Mapping[str, int], entry: int) -> Hit | None:
         """A given entry as a template of a composition; ``None`` where its counts do not fit."""

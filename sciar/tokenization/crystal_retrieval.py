@@ -11,7 +11,7 @@ differ from it. Without a template nothing stands before ``<structure>``, the ce
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -68,6 +68,8 @@ class RetrievalCrystalTokenizer(CrystalTokenizer):
         cell: see :class:`~sciar.tokenization.crystal.CrystalTokenizer`.
         similarity: which elements are alike, a name of
             :data:`sciar.retrieval.elements.SIMILARITIES`.
+        leave_out: what is never a template of a training record: structures of its ``composition``,
+            or the ``entry`` of its own id alone, where all records are of one composition.
         vocabulary: stored vocabulary of a trained model.
     """
 
@@ -84,15 +86,18 @@ class RetrievalCrystalTokenizer(CrystalTokenizer):
         max_atoms: int = 20,
         cell: str = "niggli",
         similarity: str = "chemical",
+        leave_out: str = "composition",
         vocabulary: Vocabulary | None = None,
     ) -> None:
         if not 1 <= templates <= MOST:
             raise UsageError(f"a crystal has 1 to {MOST} templates, not {templates}")
         if similarity not in SIMILARITIES:
             raise UsageError(f"similarity {similarity!r} is none of {list(SIMILARITIES)}")
+        if leave_out not in ("composition", "entry"):
+            raise UsageError(f"leave_out {leave_out!r} is neither 'composition' nor 'entry'")
         vocabulary = vocabulary or retrieval_vocabulary()
         super().__init__("csp", max_atoms, cell, vocabulary=vocabulary)
-        self.templates, self.similarity = templates, similarity
+        self.templates, self.similarity, self.leave_out = templates, similarity, leave_out
         self.conditions = ("composition", "templates", "exclude")
         self.layout = _layout(self.layout, templates)
         self._index: StructureIndex | None = None
@@ -106,6 +111,7 @@ class RetrievalCrystalTokenizer(CrystalTokenizer):
             "max_atoms": self.max_atoms,
             "cell": self.cell,
             "similarity": self.similarity,
+            "leave_out": self.leave_out,
         }
 
     # What is known
@@ -146,7 +152,11 @@ class RetrievalCrystalTokenizer(CrystalTokenizer):
         self._index, self._folder = None, folder if (Path(folder) / FACTS).exists() else ""
 
     def recall(
-        self, composition: Mapping[str, int], k: int | None = None, exclude: bool = False
+        self,
+        composition: Mapping[str, int],
+        k: int | None = None,
+        exclude: bool = False,
+        skip: Collection[str] = (),
     ) -> list[Hit]:
         """The known structures that a composition's templates would be, best first.
 
@@ -154,19 +164,23 @@ class RetrievalCrystalTokenizer(CrystalTokenizer):
             composition: element -> atoms in the cell.
             k: how many; default: as many as the model takes.
             exclude: none of the same reduced composition.
+            skip: ids that are left out.
         """
         if self.index is None:
             return []
         count = self.templates if k is None else k
-        return self.index.nearest(composition, count, similarity=self.similarity, exclude=exclude)
+        return self.index.nearest(
+            composition, count, similarity=self.similarity, exclude=exclude, skip=skip
+        )
 
     def subject(self, record: Record) -> Any:
-        """The crystal and its templates, none of its own composition."""
+        """The crystal and its templates, without what is to be left out."""
         self.check_kind(record.structure)
         assert isinstance(record.structure, Crystal)
         if self.index is None:
             return record.structure
-        hits = self.recall(record.structure.composition, exclude=True)
+        alike = self.leave_out == "composition"
+        hits = self.recall(record.structure.composition, exclude=alike, skip={record.id})
         return Recalled(record.structure, tuple(hits), self.index.fingerprint)
 
     # Crystal <-> fields
