@@ -80,6 +80,13 @@ class LayoutTokenizer(ABC):
         """
         return
 
+    def provenance(self, request: Request) -> dict[str, Any]:
+        """What a request brings that the user did not give, in plain types; it stays with samples.
+
+        By default nothing.
+        """
+        return {}
+
     def belongings(self) -> dict[str, bytes]:
         """Files that go with a model beside its weights, by name; by default none."""
         return {}

@@ -100,7 +100,8 @@ class RetrievalCrystalTokenizer(CrystalTokenizer):
         self.templates, self.similarity, self.leave_out = templates, similarity, leave_out
         self.conditions = ("composition", "templates", "exclude")
         self.layout = _layout(self.layout, templates)
-        self._index: StructureIndex | None = None
+        self._own: StructureIndex | None = None
+        self._given: StructureIndex | None = None
         self._folder = ""
         self._made: Templates | None = None
         self._frames: WeakKeyDictionary[Recalled, Frame] = WeakKeyDictionary()
@@ -118,10 +119,15 @@ class RetrievalCrystalTokenizer(CrystalTokenizer):
 
     @property
     def index(self) -> StructureIndex | None:
-        """The known structures; read when they are first needed. ``None``: there are none."""
-        if self._index is None and self._folder:
-            self._index = load_index(self._folder)
-        return self._index
+        """The known structures that templates are taken from; ``None``: there are none."""
+        return self.own if self._given is None else self._given
+
+    @property
+    def own(self) -> StructureIndex | None:
+        """Those that go with the model; read when they are first needed."""
+        if self._own is None and self._folder:
+            self._own = load_index(self._folder)
+        return self._own
 
     @property
     def _known(self) -> Templates:
@@ -132,24 +138,27 @@ class RetrievalCrystalTokenizer(CrystalTokenizer):
         return self._made
 
     def know(self, index: StructureIndex | None) -> None:
-        """Retrieve from these structures from now on."""
-        self._index, self._folder = index, ""
+        """Take templates from these structures from now on; ``None``: from the model's own."""
+        self._given = index
 
     def remember(self, records: Iterable[Record]) -> None:
-        """Know the crystals of the training records."""
-        self.know(
-            StructureIndex.of(
-                (r.id, r.structure) for r in records if isinstance(r.structure, Crystal)
-            )
-        )
+        """Make the crystals of the training records the model's own."""
+        crystals = ((r.id, r.structure) for r in records if isinstance(r.structure, Crystal))
+        self._own, self._folder = StructureIndex.of(crystals), ""
 
     def belongings(self) -> dict[str, bytes]:
-        """The known structures as files of the model's folder."""
-        return {} if self.index is None else to_files(self.index)
+        """The model's own structures as files of its folder."""
+        return {} if self.own is None else to_files(self.own)
 
     def find_belongings(self, folder: str) -> None:
-        """The known structures lie in this folder, if it has any."""
-        self._index, self._folder = None, folder if (Path(folder) / FACTS).exists() else ""
+        """The model's own structures lie in this folder, if it has any."""
+        self._own, self._folder = None, folder if (Path(folder) / FACTS).exists() else ""
+
+    def provenance(self, request: Request) -> dict[str, Any]:
+        """Ids, formulas and distances of the templates of a request."""
+        hits = request.constraints.get("retrieved", ())
+        told = "; ".join(f"{hit.id} ({hit.formula}, {hit.distance:.3g})" for hit in hits)
+        return {"templates": told or "none"}
 
     def recall(
         self,
@@ -308,7 +317,9 @@ class RetrievalCrystalTokenizer(CrystalTokenizer):
             frame = framed([self._known.of(hit) for hit in hits])
             words = Words(frame.species, tuple(range(len(frame.species))))
             fields = {"composition": words, **self._told(frame, len(hits))}
-        return Request(fields, {"retrieved": hits}, id)
+        # Whether it was the search that found none.
+        free = not hits and asked != 0
+        return Request(fields, {"retrieved": hits, "free": free}, id)
 
     def _asked(self, counts: Mapping[str, int], asked: Any, exclude: bool) -> list[Hit]:
         if asked is None or isinstance(asked, int):
