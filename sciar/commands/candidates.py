@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from sciar.errors import UsageError
@@ -79,14 +80,21 @@ def _hit_line(hit: Any) -> str:
 
 def samples_of(candidates: Sequence[Candidate], rank: str) -> list[Sample]:
     """What is written: the samples in order, relaxed where energies rank them."""
-    from dataclasses import replace
-
     return [
-        c.sample
-        if rank == "likelihood" or c.sample.record is None
-        else replace(c.sample, record=c.crystal)
-        for c in candidates
+        c.sample if rank == "likelihood" or not _settled(c) else _relaxed(c) for c in candidates
     ]
+
+
+def _settled(candidate: Candidate) -> bool:
+    return candidate.relaxation is not None and candidate.relaxation.crystal is not None
+
+
+def _relaxed(candidate: Candidate) -> Sample:
+    from sciar.api.inputs import RELAXED
+
+    sample = candidate.sample
+    notes = {**sample.notes, "geometry": RELAXED}
+    return replace(sample, record=candidate.crystal, notes=notes)
 
 
 def summary(candidates: Sequence[Candidate]) -> str:

@@ -8,7 +8,7 @@ The other templates, and in training the crystal itself, are described in that f
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -162,14 +162,14 @@ def framed(templates: Sequence[Template], crystal: Crystal | None = None) -> Fra
         lattices.append(lattice)
         placed.append(near)
         was.append(tuple(other.was[i] for i in which))
-    own, which = None, None
-    if crystal is not None:
-        lattice, near, which = aligned(
-            crystal.species, crystal.lattice, crystal.frac, species, head.lattice, frac
-        )
-        own = (lattice, near)
     distances = tuple(t.distance for t in templates)
-    return Frame(species, np.array(lattices), np.array(placed), tuple(was), distances, own, which)
+    frame = Frame(species, np.array(lattices), np.array(placed), tuple(was), distances)
+    if crystal is None:
+        return frame
+    own, near, which = aligned(
+        crystal.species, crystal.lattice, crystal.frac, species, head.lattice, frac
+    )
+    return replace(frame, crystal=(own, near), order=which)
 
 
 def _near(frac: np.ndarray, first: np.ndarray) -> np.ndarray:
