@@ -1,4 +1,7 @@
-"""A model on disk: ``config.yaml``, ``model.safetensors``, ``card.md``. Nothing is unpickled."""
+"""A model on disk: ``config.yaml``, ``model.safetensors``, ``card.md``. Nothing is unpickled.
+
+A tokenizer may have belongings beside them, such as known structures.
+"""
 
 from __future__ import annotations
 
@@ -64,6 +67,7 @@ def save_folder(folder: Path, content: ModelFolder, *, half: bool = False) -> No
         state = {k: v.bfloat16() if v.is_floating_point() else v for k, v in state.items()}
     weights = save_tensors(state)
     tokenizer = content.tokenizer
+    belongings = tokenizer.belongings()
     config = {
         "format": FORMAT,
         "name": content.name,
@@ -81,6 +85,7 @@ def save_folder(folder: Path, content: ModelFolder, *, half: bool = False) -> No
             "model.safetensors": weights,
             "config.yaml": text.encode(),
             "card.md": content.card.encode(),
+            **belongings,
         },
     )
 
@@ -101,6 +106,7 @@ def load_folder(folder: Path) -> ModelFolder:
         ModelConfig.from_dict(config["model"]),
         tokenizer.layout.relations,
     )
+    tokenizer.find_belongings(str(folder))
     state = _read_weights(folder, config["weights"]["sha256"])
     try:
         model.load_state_dict({k: v.float() for k, v in state.items()})

@@ -310,6 +310,9 @@ class AutoregressiveModel(nn.Module):
         """Payloads (N, W) of slots of one kind -> what their head predicts."""
         slot, encoder = self.vocabulary.slots[kind - 1], self.embedding.encoder(kind)
         value = value[:, : slot.width].float()
+        if slot.geometry == "torus" and self.references:
+            # Relative to the first reference, which is the origin where there is none.
+            return value - after.origin[:, : slot.width]
         if slot.geometry in ("torus", "rotation"):
             return value
         if slot.geometry == "local":
@@ -320,7 +323,8 @@ class AutoregressiveModel(nn.Module):
         """Inverse of :meth:`target`."""
         slot, encoder = self.vocabulary.slots[kind - 1], self.embedding.encoder(kind)
         if slot.geometry == "torus":
-            return predicted % 1.0
+            at = after.origin[:, : slot.width] if self.references else 0.0
+            return (predicted + at) % 1.0
         if slot.geometry == "rotation":
             return predicted
         value = predicted * encoder.std + encoder.mean

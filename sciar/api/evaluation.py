@@ -8,6 +8,7 @@ from typing import Any, Literal
 from sciar.api.denovo import denovo_crystals, denovo_molecules
 from sciar.api.given import score_conformers, score_csp
 from sciar.api.inputs import Collection, collect, grouped, nested, origin, places
+from sciar.api.ranked_rows import ranked_groups
 from sciar.api.results import Evaluation, Options
 from sciar.api.selection import CHOSEN, Tally, chosen_part, padded, settle
 from sciar.datasets.registry import resolve
@@ -42,7 +43,9 @@ def evaluate(
             belong to ids of ``reference``.
         dataset: name of the data set behind ``reference``, for the published figures beside.
         options: ``k`` (samples used of each reference), ``jobs``, ``timeout`` (seconds),
-            ``bootstrap``, ``seed``, ``progress``, ``metre``, ``posebusters``,
+            ``bootstrap``, ``seed``, ``progress``, ``metre``, ``polymorphs`` (match on any known
+            polymorph too), ``strata`` (compositions and prototypes in and absent from training
+            apart), ``exclude`` (no template of a reference's own composition), ``posebusters``,
             ``threshold`` (angstrom, of coverage), ``bonds`` (``qm9`` or ``drugs``, see
             :func:`sciar.evaluation.evaluate_molecules`), ``selection`` (``raw`` scores rejected
             samples too, ``kept`` does not, ``auto`` is what a file says) and ``requested`` (samples
@@ -88,10 +91,12 @@ def evaluate(
             filtered = tally.selection in ("kept", CHOSEN) and None in items.structures
             return denovo_molecules(items, truth, seen, name, chosen, filtered)
         assert truth is not None
-        score = score_csp if task == "csp" else score_conformers
         lists = groups if items is None else _aligned(items, truth)
         assert lists is not None
-        return score(lists, truth, seen, name, chosen)
+        if task == "conformer":
+            return score_conformers(lists, truth, seen, name, chosen)
+        ranked = {} if items is None else ranked_groups(items, truth)
+        return score_csp(lists, truth, seen, name, chosen, ranked)
 
     best = None if pool is None else chosen_part(pool, tally)
     found = scored(pool, tally)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sciar.api.inputs import Collection, Item, usable, with_graph
@@ -25,8 +25,12 @@ def score_csp(
     train: Collection | None,
     dataset: str | None,
     options: Options,
+    ranked: Mapping[str, Sequence[Sequence[Any]]] | None = None,
 ) -> Evaluation:
-    """Match rate and RMSE, and those of template substitution from the training structures."""
+    """Match rate and RMSE, and those of template substitution from the training structures.
+
+    ``ranked`` holds for each label the one prediction of each record of the truth.
+    """
     from sciar.evaluation import TemplateBaseline, evaluate_csp
     from sciar.evaluation.inputs import as_reference
 
@@ -34,15 +38,24 @@ def score_csp(
     names = [item.id or str(i) for i, item in enumerate(items)]
     references = [as_reference(i.structure, n) for i, n in zip(items, names, strict=True)]
     work = {**options.work, "ids": names}
+    seen = None if train is None else usable(train.structures)
+    work |= _more_of_csp(references, seen, options)
     result = evaluate_csp(groups, references, k=options.k, metre=options.metre, **work)
     beside = {}
-    if train is None:
+    for label, firsts in (ranked or {}).items():
+        first, _, _ = _readable(firsts, truth)
+        beside[label] = evaluate_csp(first, references, k=1, **work).summary()
+    if seen is None:
         notes.append(NO_BASELINE)
     else:
-        template = TemplateBaseline(usable(train.structures))
-        guesses = [[template.predict(c.composition)] for c in references]
-        label = "template substitution (learning-free, 1 guess each)"
-        beside[label] = evaluate_csp(guesses, references, k=1, **work).summary()
+        template = TemplateBaseline(seen)
+        for count in sorted({1, result.k}):
+            guesses = [
+                template.guesses(c.composition, count, exclude=options.exclude) for c in references
+            ]
+            each = "1 guess" if count == 1 else f"{count} guesses"
+            label = f"template substitution (learning-free, {each} each)"
+            beside[label] = evaluate_csp(guesses, references, k=count, **work).summary()
     found = Evaluation("csp", result.summary(), result.to_dicts(), beside, dataset, result.k, notes)
     if found.published():
         notes.append(
@@ -50,6 +63,27 @@ def score_csp(
             f"{len(references):,} references."
         )
     return found
+
+
+def _more_of_csp(
+    references: Sequence[Any], seen: Sequence[Any] | None, options: Options
+) -> dict[str, Any]:
+    """What the user asked for beyond the usual figures.
+
+    Raises:
+        UsageError: it needs the training structures, and there are none.
+    """
+    from sciar.evaluation.inputs import as_crystal
+    from sciar.evaluation.strata import strata_of
+
+    crystals = [c for c in map(as_crystal, seen or ()) if c is not None]
+    more: dict[str, Any] = {"known": crystals} if options.polymorphs else {}
+    if options.strata:
+        if seen is None:
+            raise UsageError("strata are those of the training structures: give train")
+        work = {name: options.work[name] for name in ("jobs", "timeout", "progress")}
+        more["strata"] = strata_of(references, crystals, **work)
+    return more
 
 
 def score_conformers(

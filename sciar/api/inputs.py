@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,8 @@ from sciar.errors import RecordError, UsageError
 from sciar.records import Molecule, Record
 
 _NUMBERED = re.compile(r"(.+)_\d+\Z")
+RELAXED = "relaxed"
+"""Fact ``geometry`` of a candidate whose structure is not as it was drawn."""
 RUN = "run"
 """Selection of samples that come from the model itself: nothing is left out yet."""
 
@@ -34,6 +36,8 @@ class Item:
         requested: samples asked for in that run, if the record says so.
         drawn: whether a model finished it, if known.
         chosen: whether a ranking by likelihood chose it, if there was one.
+        ranks: ranking -> place among the candidates of its input, if it was ranked as one.
+        relaxed: whether the structure is one that a potential relaxed.
     """
 
     id: str | None
@@ -44,6 +48,8 @@ class Item:
     requested: int | None = None
     drawn: bool | None = None
     chosen: bool | None = None
+    ranks: Mapping[str, int] = field(default_factory=dict)
+    relaxed: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,7 +100,7 @@ def _item(given: Any) -> Item:
     if isinstance(given, Sample):
         drawn = given.attempts > 0
         about = (given.input, given.rejected, RUN, None, drawn, given.chosen)
-        return Item(given.id, given.record, *about)
+        return Item(given.id, given.record, *about, *_ranked(given.notes))
     if isinstance(given, Record):
         return _of_record(given)
     if isinstance(given, RecordFailure):
@@ -106,7 +112,10 @@ def _of_record(record: Record) -> Item:
     """With what ``sciar generate`` wrote beside the structure."""
     facts = record.properties
     asked = facts.get("input")
-    item = Item(record.id, record.structure, None if asked is None else str(asked))
+    asked = None if asked is None else str(asked)
+    item = Item(record.id, record.structure, asked)
+    ranks, relaxed = _ranked(facts)
+    item = replace(item, ranks=ranks, relaxed=relaxed)
     if facts.get("chosen") in (0, 1):
         item = replace(item, chosen=bool(facts["chosen"]))
     selection, requested = facts.get("selection"), facts.get("requested")
@@ -116,6 +125,13 @@ def _of_record(record: Record) -> Item:
     item = replace(item, selection=selection, requested=number)
     refused = selection == "raw" and facts.get("status") == REJECTED
     return replace(item, structure=None, rejected=record.structure) if refused else item
+
+
+def _ranked(facts: Mapping[str, Any]) -> tuple[dict[str, int], bool]:
+    """What ``sciar generate --rank`` wrote: ``rank_energy`` and its like, and the geometry."""
+    named = {k.removeprefix("rank_"): v for k, v in facts.items() if k.startswith("rank_")}
+    ranks = {name: int(place) for name, place in named.items() if isinstance(place, int | float)}
+    return ranks, facts.get("geometry") == RELAXED
 
 
 def origin(item: Item, references: Mapping[str, int]) -> int | None:

@@ -12,7 +12,9 @@ import torch
 from sciar import zoo
 from sciar.api.annotate import Annotator, Asked
 from sciar.api.answers import Answer
+from sciar.api.candidates import Candidate, RankOptions, check_rank, ranked_candidates
 from sciar.api.inversion import Inversion, InversionSettings, Seen, invert
+from sciar.api.known import Source, know, retrieving
 from sciar.api.prompts import Composition, Prompt, Wish
 from sciar.api.properties import Prediction, predict
 from sciar.api.ranking import Basis, RankBy, basis_of, check_keep, ranked
@@ -25,7 +27,9 @@ from sciar.generation.samples import RawSample, draw_jobs
 from sciar.generation.settings import GenerationSettings
 from sciar.model import AutoregressiveModel
 from sciar.records import PowderPattern, Protein, ProteinRecord, Record
+from sciar.retrieval.index import Hit
 from sciar.tokenization.base import LayoutTokenizer
+from sciar.tokenization.composition import parse_composition
 
 
 def load(name_or_path: str | Path, device: str | torch.device = "cpu") -> Model:
@@ -240,6 +244,56 @@ class Model:
         )
         return Samples(self, wish.prompts(self.tokenizer), n, settings)
 
+    def know(self, source: Source | None) -> list[RecordFailure]:
+        """Take templates from other known structures; see :func:`sciar.api.known.know`.
+
+        Args:
+            source: file, folder, data set, records or an index; ``training`` stands for the model's
+                own; several in a list or with commas between. ``None``: the model's own again.
+
+        Returns:
+            The records that cannot be used.
+
+        Raises:
+            UsageError: the model takes no templates, or nothing usable is there.
+        """
+        return know(self, source)
+
+    def recall(self, composition: Composition, k: int = 3, exclude: bool = False) -> list[Hit]:
+        """The known structures that are most like a composition, best first.
+
+        Args:
+            composition: exact content of the cell.
+            k: how many.
+            exclude: none of the same reduced composition.
+
+        Raises:
+            UsageError: the model takes no templates.
+            RecordError: a bad composition.
+        """
+        return retrieving(self).recall(parse_composition(composition), k, exclude)
+
+    def candidates(
+        self, *, rank: str = "likelihood", options: RankOptions | None = None, **arguments: Any
+    ) -> list[Candidate]:
+        """Crystals of given compositions, without duplicates, ranked.
+
+        Args:
+            rank: ``likelihood``, ``energy`` or ``both``, see :mod:`sciar.api.candidates`.
+            options: potential, relaxation and comparison.
+            arguments: as for :meth:`stream`.
+
+        Returns:
+            All samples, the best of each composition first, duplicates and failures last.
+
+        Raises:
+            UsageError: as for :meth:`stream`; or the potential is not there.
+        """
+        chosen = options or RankOptions()
+        check_rank(self, rank, chosen)
+        samples = self.generate(**{**arguments, "logp": True})
+        return ranked_candidates(self, samples, rank, chosen)
+
     def annotate(
         self,
         records: Asked | Iterable[Asked],
@@ -268,6 +322,7 @@ class Samples(Iterator[Sample]):
     Attributes:
         requested: how many structures were asked for.
         settings: how they are drawn.
+        prompts: what is asked for, in order.
         kinds: kinds of structures that may come, see :data:`sciar.records.KINDS`.
     """
 
@@ -275,7 +330,7 @@ class Samples(Iterator[Sample]):
         self, model: Model, prompts: Sequence[Prompt], n: int, settings: GenerationSettings
     ) -> None:
         self.settings, self.requested = settings, n * len(prompts)
-        self._model, self._prompts, self._n = model, prompts, n
+        self._model, self.prompts, self._n = model, prompts, n
         self._samples = self._run()
         tokenizer = model.tokenizer
         made = [tokenizer.makes_for(p.request) for p in prompts if p.request is not None]
@@ -283,14 +338,14 @@ class Samples(Iterator[Sample]):
 
     def __len__(self) -> int:
         """How many samples the whole run gives: one for each bad input, n for each good one."""
-        return sum(self._n if p.request is not None else 1 for p in self._prompts)
+        return sum(self._n if p.request is not None else 1 for p in self.prompts)
 
     def __next__(self) -> Sample:
         return next(self._samples)
 
     def _run(self) -> Iterator[Sample]:
         jobs: list[Job] = []
-        for place, prompt in enumerate(self._prompts):
+        for place, prompt in enumerate(self.prompts):
             first = place * self._n
             if prompt.request is None:
                 yield self._refused(prompt, first)
@@ -302,7 +357,7 @@ class Samples(Iterator[Sample]):
 
     def order(self) -> Iterator[int]:
         """The indices of the run's samples in order; those behind a bad input are left out."""
-        for place, prompt in enumerate(self._prompts):
+        for place, prompt in enumerate(self.prompts):
             first = place * self._n
             yield from range(first, first + (self._n if prompt.request is not None else 1))
 
@@ -324,4 +379,5 @@ class Samples(Iterator[Sample]):
             record=raw.structure,
             rejected=raw.rejected,
             earlier=raw.earlier,
+            notes=self._model.tokenizer.provenance(raw.request),
         )

@@ -104,6 +104,9 @@ class Options:
     seed: int = 0
     progress: bool = False
     metre: bool = False
+    polymorphs: bool = False
+    strata: bool = False
+    exclude: bool = False
     posebusters: bool = False
     threshold: float | None = None
     bonds: str = "qm9"

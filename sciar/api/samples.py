@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, assert_never
 
@@ -39,6 +40,7 @@ class Sample:
             ranked it, or there is no structure.
         chosen: whether the ranking chose it; ``None`` if there was no ranking.
         earlier: why the attempts before the last one failed, in order (only with ``retries``).
+        notes: further facts in plain types, such as the templates that the model was told.
     """
 
     id: str
@@ -54,6 +56,7 @@ class Sample:
     rank: int | None = None
     chosen: bool | None = None
     earlier: tuple[str, ...] = ()
+    notes: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def ok(self) -> bool:
@@ -140,6 +143,7 @@ class Sample:
             "logp": self.logp,
             "attempts": self.attempts,
             "earlier": "; ".join(self.earlier),
+            **self.notes,
         }
         # A number, because text formats know no truth values.
         return (

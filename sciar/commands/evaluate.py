@@ -30,6 +30,9 @@ def evaluate(
     threshold: float | None = None,
     bonds: Literal["qm9", "drugs"] = "qm9",
     metre: bool = False,
+    polymorphs: bool = False,
+    strata: bool = False,
+    exclude: bool = False,
     posebusters: bool = False,
     json: str = "",
     report: str = "",
@@ -66,6 +69,11 @@ def evaluate(
         bonds: rule of bond orders from distances for molecules made from nothing; drugs makes all
             bonds single, as EDM does for GEOM-Drugs.
         metre: also match every reference against all predictions (METRe).
+        polymorphs: also match predictions against every known structure of their composition, of
+            the reference and the training structures.
+        strata: also score references apart whose composition, or prototype, is in the training
+            structures and those where it is absent.
+        exclude: the template baseline uses no structure of a reference's own composition.
         posebusters: also run the PoseBusters tests.
         json: file for the metrics and the verdict on each record.
         report: HTML page with tables and pictures.
@@ -96,6 +104,9 @@ def evaluate(
         threshold=threshold,
         bonds=bonds,
         metre=metre,
+        polymorphs=polymorphs,
+        strata=strata,
+        exclude=exclude,
         posebusters=posebusters,
         progress=True,
     )

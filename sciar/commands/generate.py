@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -16,9 +16,11 @@ from sciar.errors import UsageError
 
 if TYPE_CHECKING:
     from sciar.api import Model, Sample
+    from sciar.api.candidates import Candidate
     from sciar.api.model import Samples
     from sciar.commands.output import Put
     from sciar.datasets.readers import RecordFailure
+    from sciar.evaluation.report import Section
     from sciar.records import Record
 
 
@@ -46,6 +48,11 @@ def generate(
     raw: bool = False,
     keep: float | None = None,
     rank_by: Literal["atom", "total"] = "atom",
+    known: str = "",
+    rank: Literal["", "likelihood", "energy", "both"] = "",
+    potential: str = "",
+    potential_options: dict[str, Any] | None = None,
+    relax: int = 200,
     out: str = "",
     report: str = "",
     json: str = "",
@@ -90,6 +97,16 @@ def generate(
             rank; sciar evaluate then prints the figures of all and of the chosen ones apart.
         rank_by: log-likelihood divided by the number of atoms, or total, which favours small
             structures.
+        known: known structures for a model that takes templates: a file, a folder, a data set (its
+            split train); "training" stands for those that go with the model, commas join several.
+            Records that are no use are listed. --conditions.templates says how many templates (0:
+            none) or which ids, --conditions.exclude true leaves out those of the same composition.
+        rank: crystals without duplicates, best first: by likelihood, by energy, or by both places
+            added. All samples are written, each with its places under every ranking.
+        potential: for energies: chgnet (an extra package), or the import path of an ASE calculator
+            such as ase.calculators.emt.EMT. Default, where energies are needed: chgnet.
+        potential_options: arguments of the calculator, as JSON.
+        relax: steps of the relaxation at most; 0 takes energies of the samples as they are.
         out: file or folder to write; .cif .extxyz .xyz .vasp .sdf .smi .jsonl .csv, .gz behind it
             compresses; a name without extension is a folder. Default: JSON lines on the terminal.
         report: HTML page with pictures and counts.
@@ -97,7 +114,9 @@ def generate(
         device: auto, cpu, cuda or cuda:1.
     """
     from sciar import api
+    from sciar.api.candidates import check_rank, ranked_candidates
     from sciar.api.ranking import check_keep, ranked
+    from sciar.commands import candidates as shown
     from sciar.commands.output import open_output
     from sciar.commands.patterns import with_patterns
     from sciar.datasets.writers import check_format
@@ -105,9 +124,15 @@ def generate(
     loaded = api.load(model, device_of(device))
     if raw and retries:
         raise UsageError("raw samples are drawn once: leave out --retries or --raw")
+    if rank and (keep is not None or raw):
+        raise UsageError("--rank orders all samples by itself: leave out --keep and --raw")
+    ranking = shown.rank_options(rank, potential, potential_options, relax)
+    if rank:
+        check_rank(loaded, rank, ranking)
     if keep is not None:
         check_keep(keep, rank_by)
         print(loaded.rank_basis().line(), file=sys.stderr)
+    shown.know(loaded, known)
     composition, wanted = with_patterns(pxrd, composition, conditions)
     samples = loaded.stream(
         composition=composition or None,
@@ -126,26 +151,41 @@ def generate(
         top_p=top_p,
         retries=0 if raw else retries,
         at_once=at_once,
-        logp=logp or keep is not None,
+        logp=logp or keep is not None or bool(rank),
     )
     if out:
-        check_format(out, samples.kinds, raw or keep is not None)
+        check_format(out, samples.kinds, raw or keep is not None or bool(rank))
+    shown.announce(samples)
+    found: list[Candidate] = []
     start = time.monotonic()
     with Interrupts() as interrupts:
         facts: dict[str, Any] = {"model": loaded.name, "requested": samples.requested}
         facts["selection"] = "raw" if raw else "kept"
         with open_output(out, facts, samples.kinds[0], raw) as put:
-            if keep is None:
+            if keep is None and not rank:
                 done, signal = _collect(samples, put, interrupts)
             else:
                 done, signal = _collect(samples, lambda sample: None, interrupts)
                 with interrupts.shield_quietly():
-                    done = ranked(done, keep, rank_by)
+                    if rank:
+                        found = ranked_candidates(loaded, done, rank, ranking)
+                        done = shown.samples_of(found, rank)
+                        print(shown.summary(found), file=sys.stderr)
+                    elif keep is not None:
+                        done = ranked(done, keep, rank_by)
                     for sample in done:
                         put(sample)
         with interrupts.shield_quietly():
+            pages = shown.sections(samples, found, rank) if found else None
             return _finish(
-                loaded, samples, done, signal, time.monotonic() - start, (out, report, json), raw
+                loaded,
+                samples,
+                done,
+                signal,
+                time.monotonic() - start,
+                (out, report, json),
+                raw,
+                pages,
             )
 
 
@@ -205,8 +245,9 @@ def _finish(
     seconds: float,
     targets: tuple[str, str, str],
     raw: bool,
+    pages: Sequence[Section] | None = None,
 ) -> int:
-    """Counts, report and exit code."""
+    """Counts, report and exit code; ``pages`` of the report stand in place of its gallery."""
     from sciar.commands.counts import Counts
 
     out, report, json = targets
@@ -234,7 +275,7 @@ def _finish(
         )  # fmt: skip
     if report:
         facts["command"] = shlex.join(["sciar", *sys.argv[1:]])
-        _page(report, model, done, counts.table(), facts, raw)
+        _page(report, model, done, counts.table(), facts, raw, pages)
         print(f"report in {report}", file=say)
     if signal:
         return exits.SIGNAL + signal
@@ -242,10 +283,18 @@ def _finish(
 
 
 def _page(
-    path: str, model: Model, done: list[Sample], counts: Any, facts: dict[str, Any], raw: bool
+    path: str,
+    model: Model,
+    done: list[Sample],
+    counts: Any,
+    facts: dict[str, Any],
+    raw: bool,
+    pages: Sequence[Section] | None,
 ) -> Path:
     from sciar.evaluation.sections import Shown, gallery
 
+    if pages is not None:
+        return write_page(path, f"Generated by {model.name}", [counts, *pages], provenance=facts)
     shown = [
         Shown(s.id, s.record or (s.rejected if raw else None), s.status, s.message, _card_facts(s))
         for s in done

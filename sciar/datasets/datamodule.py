@@ -78,6 +78,7 @@ class StructureData(L.LightningDataModule):
     @cached_property
     def fitted_tokenizer(self) -> LayoutTokenizer:
         """The tokenizer with statistics of the training data; what the model is built for."""
+        self.tokenizer.remember(self.train_records)
         usable: list[Any] = []
         for record in self.train_records:
             try:

@@ -15,7 +15,7 @@ from functools import cache
 import numpy as np
 from pymatgen.core import Element
 
-from sciar.evaluation.elements import index_of, property_columns, symbols
+from sciar.retrieval.elements import index_of, property_columns, symbols
 
 MAGPIE_FEATURES = 132
 """Features of the original set, 22 properties of six statistics; see :func:`distance_scale`."""

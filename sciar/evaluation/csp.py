@@ -12,14 +12,14 @@ it cannot be computed. That is a property of the fingerprint, and it is not appl
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from sciar.errors import UsageError
 from sciar.evaluation.inputs import CrystalLike, as_crystal, as_reference, checked_ids
 from sciar.evaluation.matching import CSP_TOLERANCES, rms_distance
-from sciar.evaluation.metre import MetreResult, match_everyone
+from sciar.evaluation.metre import MetreResult, match_everyone, match_polymorphs
 from sciar.evaluation.processes import Outcome, ProcessMap
 from sciar.evaluation.statistics import mean, rate, ratio
 from sciar.evaluation.validity import is_valid
@@ -54,13 +54,24 @@ class CSPRow:
 
 @dataclass(frozen=True)
 class CSPResult:
-    """Rows in the order of the references, and how intervals are to be drawn."""
+    """Rows in the order of the references, and how intervals are to be drawn.
+
+    Attributes:
+        rows: one a reference.
+        k: predictions used of each.
+        bootstrap, seed: of the intervals.
+        metre: if every reference was matched against all predictions of its composition.
+        polymorphs: if predictions were also matched against all known polymorphs.
+        strata: name of a division -> group of each reference.
+    """
 
     rows: list[CSPRow]
     k: int
     bootstrap: int
     seed: int
     metre: MetreResult | None = None
+    polymorphs: MetreResult | None = None
+    strata: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def summary(self) -> dict[str, Any]:
         """Every rate with its counts; ``crmse`` counts an unmatched reference as stol (0.5)."""
@@ -79,14 +90,32 @@ class CSPResult:
             "with_validity": self._scores([r.rmse_valid for r in rows]),
             "without_validity": self._scores([r.rmse for r in rows]),
         }
-        if self.metre is not None:
-            summary["match_everyone_to_reference"] = {
-                "pairs_compared": self.metre.pairs,
-                "pairs_timed_out": self.metre.timed_out,
-                "pairs_failed": self.metre.failed,
-                **self._scores(self.metre.rmse),
-            }
+        pairwise = {
+            "match_everyone_to_reference": self.metre,
+            "any_known_polymorph": self.polymorphs,
+        }
+        for name, found in pairwise.items():
+            if found is not None:
+                summary[name] = {
+                    "pairs_compared": found.pairs,
+                    "pairs_timed_out": found.timed_out,
+                    "pairs_failed": found.failed,
+                    **self._scores(found.rmse),
+                }
+        for division, groups in self.strata.items():
+            for group in sorted(set(groups)):
+                inside = [i for i, name in enumerate(groups) if name == group]
+                summary[f"{division}_{group}".replace(" ", "_")] = self._part(inside)
         return summary
+
+    def _part(self, inside: Sequence[int]) -> dict[str, Any]:
+        """The scores of some references alone."""
+        part: dict[str, Any] = {"references": len(inside)}
+        part["with_validity"] = self._scores([self.rows[i].rmse_valid for i in inside])
+        part["without_validity"] = self._scores([self.rows[i].rmse for i in inside])
+        if self.polymorphs is not None:
+            part["any_known_polymorph"] = self._scores([self.polymorphs.rmse[i] for i in inside])
+        return part
 
     def _scores(self, rmse: Sequence[float | None]) -> dict[str, Any]:
         draws = {"resamples": self.bootstrap, "seed": self.seed}
@@ -99,7 +128,11 @@ class CSPResult:
 
     def to_dicts(self) -> list[dict[str, Any]]:
         """The rows as plain dictionaries, for a table or a JSON file."""
-        return [asdict(row) for row in self.rows]
+        found = [asdict(row) for row in self.rows]
+        for division, groups in self.strata.items():
+            for row, group in zip(found, groups, strict=True):
+                row[division] = group
+        return found
 
 
 def evaluate_csp(
@@ -113,6 +146,8 @@ def evaluate_csp(
     bootstrap: int = 1000,
     seed: int = 0,
     metre: bool = False,
+    known: Sequence[Crystal] | None = None,
+    strata: Mapping[str, Sequence[str]] | None = None,
     progress: bool = True,
 ) -> CSPResult:
     """Score predicted crystals against their references.
@@ -129,6 +164,10 @@ def evaluate_csp(
         bootstrap: resamples for the 95 % intervals, 0 for none.
         seed: of the bootstrap.
         metre: also match every reference against all predictions of its composition.
+        known: also match predictions against all references and these structures of their
+            composition; an empty list takes the references alone.
+        strata: name of a division -> group of each reference, scored apart too
+            (:mod:`sciar.evaluation.strata`).
         progress: show a progress bar.
 
     Raises:
@@ -144,6 +183,9 @@ def evaluate_csp(
     size = max((len(p) for p in predictions), default=1) if k is None else k
     if size < 1:
         raise UsageError("k must be at least 1: nothing was predicted for any reference")
+    for division, groups in (strata or {}).items():
+        if len(groups) != len(references):
+            raise UsageError(f"{division}: {len(groups)} groups for {len(references)} references")
     truths = [as_reference(r, name) for r, name in zip(references, names, strict=True)]
     parsed = [[as_crystal(p) for p in group[:size]] for group in predictions]
     outcomes = _compare(parsed, truths, jobs, timeout, progress)
@@ -155,7 +197,12 @@ def evaluate_csp(
     if metre:
         pool = [p for group in parsed for p in group if p is not None]
         everyone = match_everyone(pool, truths, jobs=jobs, timeout=timeout, progress=progress)
-    return CSPResult(rows, size, bootstrap, seed, everyone)
+    polymorphs = None
+    if known is not None:
+        polymorphs = match_polymorphs(
+            parsed, truths, known, jobs=jobs, timeout=timeout, progress=progress
+        )
+    return CSPResult(rows, size, bootstrap, seed, everyone, polymorphs, dict(strata or {}))
 
 
 def _compare(

@@ -84,3 +84,47 @@ def match_everyone(
                 if outcome.value is not None and (known is None or outcome.value < known):
                     best[r] = outcome.value
     return MetreResult(best, len(pairs), timed_out, failed)
+
+
+def match_polymorphs(
+    groups: Sequence[Sequence[Crystal | None]],
+    references: Sequence[Crystal],
+    known: Sequence[Crystal] = (),
+    *,
+    jobs: int = 1,
+    timeout: float | None = None,
+    progress: bool = True,
+) -> MetreResult:
+    """Best RMSE of each reference's own predictions over all known polymorphs.
+
+    Polymorphs of a reference are itself, the other references and the known structures of its
+    composition. A prediction may so be right although it is not the structure that was asked for;
+    unlike METRe, the predictions for other references do not count.
+
+    Args:
+        groups: predictions of each reference.
+        references: the structures asked for.
+        known: further structures, such as those of the training part.
+        jobs, timeout, progress: of the comparisons.
+    """
+    owners = [i for i, group in enumerate(groups) for p in group if p is not None]
+    flat = [p for group in groups for p in group if p is not None]
+    asked = {reduced_composition(c) for c in references}
+    polymorphs = [*references, *(c for c in known if reduced_composition(c) in asked)]
+    pairs = candidate_pairs(flat, polymorphs, jobs=jobs, timeout=timeout, progress=progress)
+    wanted = [reduced_composition(c) for c in references]
+    pairs = [(i, p) for i, p in pairs if wanted[owners[i]] == reduced_composition(polymorphs[p])]
+    best: list[float | None] = [None] * len(references)
+    timed_out = failed = 0
+    with ProcessMap(rms_distance, jobs=jobs, timeout=timeout) as pool:
+        for start in range(0, len(pairs), _BLOCK):
+            block = pairs[start : start + _BLOCK]
+            items = [(flat[i], polymorphs[p]) for i, p in block]
+            outcomes = pool.map(items, description="polymorphs", progress=progress)
+            for (i, _), outcome in zip(block, outcomes, strict=True):
+                timed_out += outcome.timed_out
+                failed += outcome.error is not None
+                before = best[owners[i]]
+                if outcome.value is not None and (before is None or outcome.value < before):
+                    best[owners[i]] = outcome.value
+    return MetreResult(best, len(pairs), timed_out, failed)

@@ -73,6 +73,28 @@ class LayoutTokenizer(ABC):
         """What of a record :meth:`encode` takes: its structure, unless labels are needed too."""
         return record.structure
 
+    def remember(self, records: Iterable[Record]) -> None:
+        """Take what the tokenizer keeps of the training records, before any is encoded.
+
+        By default nothing.
+        """
+        return
+
+    def provenance(self, request: Request) -> dict[str, Any]:
+        """What a request brings that the user did not give, in plain types; it stays with samples.
+
+        By default nothing.
+        """
+        return {}
+
+    def belongings(self) -> dict[str, bytes]:
+        """Files that go with a model beside its weights, by name; by default none."""
+        return {}
+
+    def find_belongings(self, folder: str) -> None:
+        """Say where the files of :meth:`belongings` lie; by default there are none."""
+        return
+
     def known(self, constraints: Mapping[str, Any]) -> dict[str, Any]:
         """The constraints that are set, all of which the tokenizer must understand.
 
@@ -217,6 +239,8 @@ class LayoutTokenizer(ABC):
         for slot in self.vocabulary.slots:
             if slot.geometry not in ("torus", "rotation") and slot.name in rows:
                 data = np.concatenate(rows[slot.name])
+                if not len(data):
+                    continue
                 floor = self.floors.get(slot.name, 1e-3)
                 statistics[slot.name] = (data.mean(0), np.maximum(data.std(0), floor))
         self.vocabulary = self.vocabulary.with_statistics(statistics)

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from sciar.errors import UsageError
 from sciar.evaluation import TemplateBaseline, best_similarity, evaluate_csp
-from sciar.evaluation.elements import SIMILARITIES, distance_matrix, index_of
 from sciar.evaluation.matching import rms_distance
 from sciar.records import Crystal
+from sciar.retrieval.elements import SIMILARITIES, distance_matrix, index_of
 
 Builder = Callable[..., Crystal]
 
