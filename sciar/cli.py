@@ -72,7 +72,7 @@ def _parser_of(command: Callable[..., int]) -> ArgumentParser:
     """Arguments from a signature.
 
     Without default, positional, or a required option where only its name may be given; ``n`` is
-    ``-n``; a bool is a flag.
+    ``-n``; a bool is a flag; a list is an option that may be repeated.
     """
     from docstring_parser import parse
     from jsonargparse import ArgumentParser
@@ -91,6 +91,8 @@ def _parser_of(command: Callable[..., int]) -> ArgumentParser:
             parser.add_argument(dashed if named else name, type=hints[name], help=help, **place)
         elif command is models and name == "name":
             parser.add_argument(name, nargs="?", default=default, help=help)
+        elif hints[name] == list[str] | None:
+            parser.add_argument(dashed, action="append", help=help)
         elif hints[name] is bool:
             parser.add_argument(dashed, action="store_true", help=help)
         else:

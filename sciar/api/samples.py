@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, assert_never
 
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from ase import Atoms
     from torch_geometric.data import Data
 
+ASKED = "asked_"
+"""Before the name of a property, in files: what a sample was asked for."""
 OK, FAILED, REJECTED = "ok", "failed", "rejected"
 
 
@@ -39,6 +42,7 @@ class Sample:
             ranked it, or there is no structure.
         chosen: whether the ranking chose it; ``None`` if there was no ranking.
         earlier: why the attempts before the last one failed, in order (only with ``retries``).
+        asked: the properties that were asked for, by name.
     """
 
     id: str
@@ -54,6 +58,7 @@ class Sample:
     rank: int | None = None
     chosen: bool | None = None
     earlier: tuple[str, ...] = ()
+    asked: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def ok(self) -> bool:
@@ -140,6 +145,7 @@ class Sample:
             "logp": self.logp,
             "attempts": self.attempts,
             "earlier": "; ".join(self.earlier),
+            **{f"{ASKED}{name}": value for name, value in self.asked.items()},
         }
         # A number, because text formats know no truth values.
         return (
