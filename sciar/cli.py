@@ -25,6 +25,7 @@ from sciar.commands.generate import generate
 from sciar.commands.interrupts import Interrupted
 from sciar.commands.invert import invert
 from sciar.commands.models import models
+from sciar.commands.oracle import oracle
 from sciar.commands.predict import predict
 from sciar.commands.segment import segment
 from sciar.commands.tokenize import tokenize
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 
 TRAINING = ("fit", "validate", "test", "predict")
 COMMANDS: tuple[Callable[..., int], ...] = (
-    generate, predict, annotate, invert, segment, evaluate, models, data, tokenize, demo,
+    generate, predict, annotate, invert, segment, evaluate, oracle, models, data, tokenize, demo,
 )  # fmt: skip
 _TRAINING_HELP = (
     "training: sciar fit|validate|test|predict --config RECIPE (see sciar fit --help). "

@@ -34,6 +34,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {"tokenization", "generation", "evaluation", "datasets", "folder", "inheritance"},
     "folder": NETWORK | {"tokenization"},
     "inheritance": NETWORK | {"folder", "tokenization"},
+    "oracle": {"tokenization"},
     "zoo": {"folder"},
     "training": {"tasks", "datasets", "folder", "model", "nn", "objectives"},
     "testing": NETWORK | {"tokenization", "generation", "tasks"},
