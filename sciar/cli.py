@@ -22,6 +22,7 @@ from sciar.commands.data import data, fetch, make
 from sciar.commands.demo import demo
 from sciar.commands.evaluate import evaluate
 from sciar.commands.generate import generate
+from sciar.commands.importing import export, import_
 from sciar.commands.interrupts import Interrupted
 from sciar.commands.invert import invert
 from sciar.commands.models import models
@@ -36,7 +37,8 @@ if TYPE_CHECKING:
 
 TRAINING = ("fit", "validate", "test", "predict")
 COMMANDS: tuple[Callable[..., int], ...] = (
-    generate, predict, annotate, invert, segment, evaluate, oracle, models, data, tokenize, demo,
+    generate, predict, annotate, invert, segment, evaluate, oracle, import_, export, models, data,
+    tokenize, demo,
 )  # fmt: skip
 _TRAINING_HELP = (
     "training: sciar fit|validate|test|predict --config RECIPE (see sciar fit --help). "
@@ -57,12 +59,17 @@ def build_parser() -> ArgumentParser:
     commands = parser.add_subcommands(dest="command", metavar="COMMAND")
     for command in COMMANDS:
         sub = _parser_of(command)
-        commands.add_subcommand(command.__name__, sub, help=_summary(command))
+        commands.add_subcommand(_name(command), sub, help=_summary(command))
         if command is data:
             actions = sub.add_subcommands(dest="action", required=False, metavar="ACTION")
             for action in (fetch, make):
                 actions.add_subcommand(action.__name__, _parser_of(action), help=_summary(action))
     return parser
+
+
+def _name(command: Callable[..., int]) -> str:
+    """What the user types; ``import`` is a keyword of Python, hence ``import_``."""
+    return command.__name__.rstrip("_")
 
 
 def _summary(command: Callable[..., int]) -> str:
@@ -145,7 +152,7 @@ def _full(error: OSError, words: list[str]) -> str:
 def _run(words: list[str]) -> int:
     parsed = build_parser().parse_args(words)
     values: dict[str, Any] = parsed[parsed.command].as_dict()
-    command = next(c for c in COMMANDS if c.__name__ == parsed.command)
+    command = next(c for c in COMMANDS if _name(c) == parsed.command)
     if command is data:
         actions: dict[str, Callable[..., int]] = {"fetch": fetch, "make": make}
         name = values.pop("action")

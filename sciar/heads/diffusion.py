@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from sciar.errors import UsageError
 from sciar.heads.base import Guide, GuidedHead, SamplerSettings
+from sciar.heads.dpm_respaced import plan, solve
 from sciar.heads.mlp import sinusoid
 from sciar.nn.streams import derive, normal, uniform
 from sciar.tokenization.vocabulary import SlotKind
@@ -26,7 +27,7 @@ from sciar.tokenization.vocabulary import SlotKind
 _Field = Callable[[Tensor, Tensor], Tensor]
 
 STEPS = 1000
-SAMPLERS = ("ddpm", "dpm")
+SAMPLERS = ("ddpm", "dpm", "dpm-respaced")
 FAINTEST = -5.1
 """Log of signal over noise at which the samplers begin, as UniGenX clips it for its DPM-Solver."""
 
@@ -93,7 +94,7 @@ class DiffusionHead(GuidedHead):
         copies: independent times per slot in training.
         learned_variance: predict an interpolation of the log-variance too.
         steps: default number of sampling steps.
-        sampler: default sampler, ``ddpm`` or ``dpm``.
+        sampler: default sampler, ``ddpm``, ``dpm`` or ``dpm-respaced``.
         whole_schedule: DDPM begins at the last of the 1000 steps, as in the original, where the
             signal is so faint (5e-5) that a small error of the predicted noise is a huge one of the
             start. By default it begins at the log-SNR where DPM-Solver++ does.
@@ -172,7 +173,8 @@ class DiffusionHead(GuidedHead):
     ) -> Tensor:
         """(N, W) samples.
 
-        ``method`` is ``ddpm`` (ancestral, respaced) or ``dpm`` (DPM-Solver++ 2M). A ``guide`` mixes
+        ``method`` is ``ddpm`` (ancestral, respaced), ``dpm`` (DPM-Solver++ 2M) or ``dpm-respaced``
+        (the same on a coarse table, see :mod:`~sciar.heads.dpm_respaced`). A ``guide`` mixes
         the predicted noises; the variance is that of the conditions.
 
         Raises:
@@ -183,7 +185,7 @@ class DiffusionHead(GuidedHead):
         if method not in SAMPLERS:
             raise UsageError(f"diffusion sampler {method!r} is none of {SAMPLERS}")
         with torch.autocast(condition_NC.device.type, enabled=False):
-            draw = self._dpm if method == "dpm" else self._ddpm
+            draw = {"dpm": self._dpm, "dpm-respaced": self._respaced}.get(method, self._ddpm)
             return draw(self._field(condition_NC, guide), keys_N, settings)
 
     def _field(self, condition: Tensor, guide: Guide | None) -> _Field:
@@ -242,6 +244,12 @@ class DiffusionHead(GuidedHead):
             x = decay * x - (signal[later] * torch.expm1(-step)).float() * estimate
             previous = (denoised, step)
         return self._denoise(x, index[-1], field)
+
+    def _respaced(self, field: _Field, keys: Tensor, settings: SamplerSettings) -> Tensor:
+        """As UniGenX does it; ``steps`` of the head are the levels of the table."""
+        table = self.alpha_bar.double().cpu().numpy()
+        steps = plan(table, self.steps, settings.steps or 20, FAINTEST)
+        return solve(field, normal(keys, self.slot.width), steps, settings.temperature)
 
     def _few(self) -> int:
         """Steps of the solver: as configured for it, else 20."""

@@ -35,6 +35,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "folder": NETWORK | {"tokenization"},
     "inheritance": NETWORK | {"folder", "tokenization"},
     "oracle": {"tokenization"},
+    "importing": NETWORK | {"folder", "tokenization"},
     "zoo": {"folder"},
     "training": {"tasks", "datasets", "folder", "model", "nn", "objectives"},
     "testing": NETWORK | {"tokenization", "generation", "tasks"},
