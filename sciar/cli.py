@@ -22,9 +22,11 @@ from sciar.commands.data import data, fetch, make
 from sciar.commands.demo import demo
 from sciar.commands.evaluate import evaluate
 from sciar.commands.generate import generate
+from sciar.commands.importing import export, import_
 from sciar.commands.interrupts import Interrupted
 from sciar.commands.invert import invert
 from sciar.commands.models import models
+from sciar.commands.oracle import oracle
 from sciar.commands.predict import predict
 from sciar.commands.segment import segment
 from sciar.commands.tokenize import tokenize
@@ -35,7 +37,8 @@ if TYPE_CHECKING:
 
 TRAINING = ("fit", "validate", "test", "predict")
 COMMANDS: tuple[Callable[..., int], ...] = (
-    generate, predict, annotate, invert, segment, evaluate, models, data, tokenize, demo,
+    generate, predict, annotate, invert, segment, evaluate, oracle, import_, export, models, data,
+    tokenize, demo,
 )  # fmt: skip
 _TRAINING_HELP = (
     "training: sciar fit|validate|test|predict --config RECIPE (see sciar fit --help). "
@@ -56,12 +59,17 @@ def build_parser() -> ArgumentParser:
     commands = parser.add_subcommands(dest="command", metavar="COMMAND")
     for command in COMMANDS:
         sub = _parser_of(command)
-        commands.add_subcommand(command.__name__, sub, help=_summary(command))
+        commands.add_subcommand(_name(command), sub, help=_summary(command))
         if command is data:
             actions = sub.add_subcommands(dest="action", required=False, metavar="ACTION")
             for action in (fetch, make):
                 actions.add_subcommand(action.__name__, _parser_of(action), help=_summary(action))
     return parser
+
+
+def _name(command: Callable[..., int]) -> str:
+    """What the user types; ``import`` is a keyword of Python, hence ``import_``."""
+    return command.__name__.rstrip("_")
 
 
 def _summary(command: Callable[..., int]) -> str:
@@ -72,7 +80,7 @@ def _parser_of(command: Callable[..., int]) -> ArgumentParser:
     """Arguments from a signature.
 
     Without default, positional, or a required option where only its name may be given; ``n`` is
-    ``-n``; a bool is a flag.
+    ``-n``; a bool is a flag; a list is an option that may be repeated.
     """
     from docstring_parser import parse
     from jsonargparse import ArgumentParser
@@ -91,6 +99,8 @@ def _parser_of(command: Callable[..., int]) -> ArgumentParser:
             parser.add_argument(dashed if named else name, type=hints[name], help=help, **place)
         elif command is models and name == "name":
             parser.add_argument(name, nargs="?", default=default, help=help)
+        elif hints[name] == list[str] | None:
+            parser.add_argument(dashed, action="append", help=help)
         elif hints[name] is bool:
             parser.add_argument(dashed, action="store_true", help=help)
         else:
@@ -142,7 +152,7 @@ def _full(error: OSError, words: list[str]) -> str:
 def _run(words: list[str]) -> int:
     parsed = build_parser().parse_args(words)
     values: dict[str, Any] = parsed[parsed.command].as_dict()
-    command = next(c for c in COMMANDS if c.__name__ == parsed.command)
+    command = next(c for c in COMMANDS if _name(c) == parsed.command)
     if command is data:
         actions: dict[str, Callable[..., int]] = {"fetch": fetch, "make": make}
         name = values.pop("action")

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from sciar.errors import UsageError
-from sciar.heads.base import Head, SamplerSettings
+from sciar.heads.base import Guide, GuidedHead, Head, SamplerSettings
 from sciar.heads.categorical import CategoricalHead
 from sciar.nn.decoder import Decoder, DecoderConfig, LayerMemory, packed_memories
 from sciar.nn.embedding import InputEmbedding
@@ -344,10 +344,32 @@ class AutoregressiveModel(nn.Module):
         after: Surroundings,
         keys: Tensor,
         settings: SamplerSettings,
+        guide: Guide | None = None,
     ) -> Tensor:
-        """(N, width) payloads of N slots of one kind."""
-        predicted = self.head(kind).sample(self.condition(hidden, after), keys, settings)
+        """(N, width) payloads of N slots of one kind.
+
+        Raises:
+            UsageError: there is a ``guide``, but the head of the slot follows no field.
+        """
+        condition = self.condition(hidden, after)
+        if guide is None:
+            return self.payload(kind, self.head(kind).sample(condition, keys, settings), after)
+        predicted = self.guided_head(kind).sample(condition, keys, settings, guide)
         return self.payload(kind, predicted, after)
+
+    def guided_head(self, kind: int) -> GuidedHead:
+        """The head of a slot kind, which must be one that can be guided.
+
+        Raises:
+            UsageError: it cannot.
+        """
+        head = self.head(kind)
+        if not isinstance(head, GuidedHead):
+            raise UsageError(
+                f"slot {self.vocabulary.slots[kind - 1].name}: samples of a "
+                f"{type(head).__name__} cannot be guided; leave out guidance"
+            )
+        return head
 
 
 def build_head(slot: SlotKind, condition: int, config: ModelConfig) -> Head:

@@ -190,7 +190,7 @@ class Model:
         smiles: str | Iterable[str] | None = None,
         records: Iterable[Record | RecordFailure] | None = None,
         kind: str | None = None,
-        conditions: Mapping[str, Any] | Iterable[Mapping[str, Any]] | None = None,
+        conditions: Mapping[str, Any] | Iterable[Mapping[str, Any] | RecordError] | None = None,
         n: int = 1,
         seed: int | None = None,
         batch_size: int | None = None,
@@ -199,6 +199,8 @@ class Model:
         top_p: float | None = None,
         retries: int | None = None,
         logp: bool = False,
+        guidance: float | None = None,
+        strict_range: bool = False,
         **options: Any,
     ) -> Samples:
         """Samples as they finish; each knows its place by its ``index``.
@@ -216,7 +218,8 @@ class Model:
             records: take the compositions or SMILES of records, and their ids.
             kind: ``crystals`` or ``molecules``, for a model that makes both from nothing.
             conditions: any constraints that the model's tokenizer takes
-                (``model.tokenizer.conditions``), by name; a list asks for several things.
+                (``model.tokenizer.conditions``), by name, such as ``{"gap": 0.3}``; a list asks for
+                several things, each of which may have an ``id``.
             n: samples of each.
             seed: of the run; with its index it fixes a sample. Default 0.
             batch_size: sequences in the making at once; it never changes the samples.
@@ -224,7 +227,11 @@ class Model:
             temperature: of the symbols.
             top_p: nucleus of the symbols.
             retries: how often a failed structure is drawn again.
-            logp: also compute the log-density of the numbers.
+            logp: also compute the log-density of the numbers (of the model without guidance).
+            guidance: how much conditions on properties are stressed: 0 leaves them out, 1 is the
+                model as it was trained, the default; 2 is a usual choice.
+            strict_range: refuse a property outside the range of the training data, of which else a
+                warning tells.
             options: anything else that :meth:`GenerationSettings.of` takes.
 
         Raises:
@@ -235,13 +242,20 @@ class Model:
         if n < 1:
             raise UsageError("n must be at least 1")
         given = {"batch_size": batch_size, "steps": steps, "temperature": temperature}
-        given |= {"top_p": top_p, "retries": retries, "seed": seed, "score": logp or None}
+        given |= {
+            "guidance": guidance,
+            "top_p": top_p,
+            "retries": retries,
+            "seed": seed,
+            "score": logp or None,
+        }
         settings = GenerationSettings.of(self._content.sampling, **given, **options)
         if not self.tokenizer.makes:
             raise UsageError(f"{self.name} makes no structures")
         wish = Wish(
-            composition, compositions, elements, max_atoms, smiles, records, kind, conditions
-        )
+            composition, compositions, elements, max_atoms, smiles, records, kind, conditions,
+            strict_range,
+        )  # fmt: skip
         return Samples(self, wish.prompts(self.tokenizer), n, settings)
 
     def know(self, source: Source | None) -> list[RecordFailure]:
@@ -380,4 +394,5 @@ class Samples(Iterator[Sample]):
             rejected=raw.rejected,
             earlier=raw.earlier,
             notes=self._model.tokenizer.provenance(raw.request),
+            asked=raw.request.asked,
         )

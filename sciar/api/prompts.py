@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -45,10 +46,14 @@ class Wish:
     smiles: str | Iterable[str] | None = None
     records: Iterable[Record | RecordFailure] | None = None
     kind: str | None = None
-    conditions: Mapping[str, Any] | Iterable[Mapping[str, Any]] | None = None
+    conditions: Mapping[str, Any] | Iterable[Mapping[str, Any] | RecordError] | None = None
+    strict_range: bool = False
 
     def prompts(self, tokenizer: LayoutTokenizer) -> list[Prompt]:
         """One prompt for each thing asked for.
+
+        A value outside the range of the training data gives a warning, or with ``strict_range`` an
+        error of its prompt.
 
         Raises:
             UsageError: contradictory arguments, or such as the model does not take.
@@ -63,12 +68,37 @@ class Wish:
             given = {"composition": self.composition, "smiles": self.smiles}
             wanted = {**common, **{k: v for k, v in given.items() if v is not None}}
             name = _name(wanted)
-            return [Prompt(name, tokenizer.request(wanted, name))]
+            return [Prompt(name, self._request(tokenizer, wanted, name))]
         unique = _UniqueNames()
-        found = [_prompt(tokenizer, unique, *item, common) for item in several]
+        found = [self._prompt(tokenizer, unique, *item, common) for item in several]
         if not found:
             raise UsageError("nothing is asked for: the list is empty")
         return found
+
+    def _request(self, tokenizer: LayoutTokenizer, wanted: Mapping[str, Any], name: str) -> Request:
+        request = tokenizer.request(wanted, name)
+        messages = tokenizer.outside(wanted)
+        if messages and self.strict_range:
+            raise RecordError("; ".join(messages))
+        for message in messages:
+            warnings.warn(message, stacklevel=2)
+        return request
+
+    def _prompt(
+        self,
+        tokenizer: LayoutTokenizer,
+        unique: _UniqueNames,
+        name: str,
+        wanted: dict[str, Any] | RecordError,
+        common: Mapping[str, Any],
+    ) -> Prompt:
+        name = unique.claim(name)
+        if isinstance(wanted, RecordError):
+            return Prompt(name, None, str(wanted))
+        try:
+            return Prompt(name, self._request(tokenizer, {**wanted, **common}, name))
+        except RecordError as error:
+            return Prompt(name, None, str(error.located(record=name)))
 
     def _check(self) -> None:
         names = ("composition", "compositions", "smiles", "records")
@@ -113,7 +143,7 @@ class Wish:
         if self.smiles is not None and not isinstance(self.smiles, str):
             return ((f"molecule{i}", {"smiles": s}) for i, s in enumerate(self.smiles))
         if self.conditions is not None and not isinstance(self.conditions, Mapping):
-            return ((_name(w), dict(w)) for w in self.conditions)
+            return (_asked_item(w) for w in self.conditions)
         return None
 
 
@@ -126,20 +156,12 @@ def _record_item(tokenizer: LayoutTokenizer, record: Record | RecordFailure) -> 
         return record.id, error.located(source=record.source)
 
 
-def _prompt(
-    tokenizer: LayoutTokenizer,
-    unique: _UniqueNames,
-    name: str,
-    wanted: dict[str, Any] | RecordError,
-    common: Mapping[str, Any],
-) -> Prompt:
-    name = unique.claim(name)
+def _asked_item(wanted: Mapping[str, Any] | RecordError) -> _Item:
+    """A set of conditions, or what is wrong with a row of a file; ``id`` names it."""
     if isinstance(wanted, RecordError):
-        return Prompt(name, None, str(wanted))
-    try:
-        return Prompt(name, tokenizer.request({**wanted, **common}, name))
-    except RecordError as error:
-        return Prompt(name, None, str(error.located(record=name)))
+        return wanted.record or "sample", wanted
+    rest = {k: v for k, v in wanted.items() if k != "id"}
+    return str(wanted.get("id") or _name(rest)), rest
 
 
 def _name(wanted: Mapping[str, Any]) -> str:

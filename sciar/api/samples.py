@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from ase import Atoms
     from torch_geometric.data import Data
 
+ASKED = "asked_"
+"""Before the name of a property, in files: what a sample was asked for."""
 OK, FAILED, REJECTED = "ok", "failed", "rejected"
 
 
@@ -41,6 +43,7 @@ class Sample:
         chosen: whether the ranking chose it; ``None`` if there was no ranking.
         earlier: why the attempts before the last one failed, in order (only with ``retries``).
         notes: further facts in plain types, such as the templates that the model was told.
+        asked: the properties that were asked for, by name.
     """
 
     id: str
@@ -57,6 +60,7 @@ class Sample:
     chosen: bool | None = None
     earlier: tuple[str, ...] = ()
     notes: Mapping[str, Any] = field(default_factory=dict)
+    asked: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def ok(self) -> bool:
@@ -144,6 +148,7 @@ class Sample:
             "attempts": self.attempts,
             "earlier": "; ".join(self.earlier),
             **self.notes,
+            **{f"{ASKED}{name}": value for name, value in self.asked.items()},
         }
         # A number, because text formats know no truth values.
         return (

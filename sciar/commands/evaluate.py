@@ -12,11 +12,12 @@ from sciar.errors import UsageError
 
 
 def evaluate(
-    kind: Literal["crystals", "molecules", "properties"],
+    kind: Literal["crystals", "molecules", "properties", "wanted"],
     generated: str,
     reference: str = "",
     format: str = "",
     divide: str = "",
+    oracle: str = "",
     train: str = "",
     task: Literal["auto", "csp", "conformer", "denovo"] = "auto",
     dataset: str = "",
@@ -44,13 +45,16 @@ def evaluate(
     matching for conformers. Else they are scored as made from nothing.
 
     Args:
-        kind: crystals, molecules, or properties (a file of sciar predict against the labels of the
-            reference, joined by id).
+        kind: crystals, molecules, properties (a file of sciar predict against the labels of the
+            reference, joined by id), or wanted (the properties that samples of sciar generate were
+            asked for against what was obtained).
         generated: file or folder of structures, or file of predictions.
         reference: file, folder or name of a data set (its test split).
         format: of the reference of properties where its name does not tell, such as calpha.
         divide: of properties: score only the test part of a reference that a recipe divides so,
             such as scaffold (data.divide, with its seed 0).
+        oracle: folder of sciar oracle, which judges wanted properties that do not follow from a
+            structure.
         train: file or data set (train split) for novelty and for the template baseline; default:
             the train split of a reference given by name.
         task: what to measure; auto decides by the ids.
@@ -85,6 +89,10 @@ def evaluate(
         raise UsageError("--format and --divide are for the labels of properties")
     if kind == "properties":
         return _properties(generated, reference, (format, divide), bootstrap, seed, json)
+    if kind == "wanted":
+        return _wanted(generated, oracle, (reference, train), bootstrap, seed, json)
+    if oracle:
+        raise UsageError("--oracle judges wanted properties: sciar evaluate wanted")
     single: Literal["crystal", "molecule"] = "crystal" if kind == "crystals" else "molecule"
     pool = collect(generated, single)
     found = api.evaluate(
@@ -149,3 +157,21 @@ def _properties(
     if json:
         write_json(json, {"predicted": predicted, "reference": reference, **found.to_dict()})
     return exits.of(sum(row.get("status") == "ok" for row in found.rows), len(found.rows))
+
+
+def _wanted(
+    generated: str, oracle: str, beside: tuple[str, str], bootstrap: int, seed: int, json: str
+) -> int:
+    from sciar.api.results import Options
+    from sciar.api.wanted import evaluate_wanted
+
+    reference, train = beside
+    options = Options(bootstrap=bootstrap, seed=seed)
+    found = evaluate_wanted(generated, oracle or None, reference or None, train or None, options)
+    print(found.table())
+    if json:
+        write_json(json, {"generated": generated, "oracle": oracle, **found.to_dict()})
+    judged = [
+        all(row[k] is not None for k in row if k.startswith("obtained_")) for row in found.rows
+    ]
+    return exits.of(sum(judged), len(judged))

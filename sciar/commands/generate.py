@@ -35,6 +35,10 @@ def generate(
     pxrd: str = "",
     kind: str = "",
     conditions: dict[str, Any] | None = None,
+    condition: list[str] | None = None,
+    conditions_file: str = "",
+    guidance: float | None = None,
+    strict_range: bool = False,
     n: int = 1,
     seed: int = 0,
     batch_size: int | None = None,
@@ -79,6 +83,14 @@ def generate(
         kind: crystals or molecules, for a model that makes both.
         conditions: what else the model takes (sciar models NAME lists it), as JSON or one at a
             time, such as --conditions.max_atoms 9.
+        condition: a property of the structures and its value, such as --condition gap=0.3; several
+            with commas or by repeating the option. sciar models NAME lists names and ranges.
+        conditions_file: CSV file of which each row asks for something: columns are named like the
+            conditions, an empty cell asks for nothing, and a column id names the samples.
+        guidance: how much such properties are stressed: 0 leaves them out, 1 (default) is the model
+            as it was trained, 2 is a usual choice.
+        strict_range: refuse properties outside the range of the training data, in place of a
+            warning.
         n: samples of each.
         seed: fixes the samples, whatever the batch size.
         batch_size: sequences in the making at once.
@@ -119,6 +131,7 @@ def generate(
     from sciar.commands import candidates as shown
     from sciar.commands.output import open_output
     from sciar.commands.patterns import with_patterns
+    from sciar.commands.wanted import with_properties, with_rows
     from sciar.datasets.writers import check_format
 
     loaded = api.load(model, device_of(device))
@@ -132,8 +145,11 @@ def generate(
     if keep is not None:
         check_keep(keep, rank_by)
         print(loaded.rank_basis().line(), file=sys.stderr)
+    given = with_properties(conditions, condition or [])
     shown.know(loaded, known)
-    composition, wanted = with_patterns(pxrd, composition, conditions)
+    composition, wanted = with_patterns(pxrd, composition, given)
+    if conditions_file:
+        wanted = with_rows(conditions_file, wanted)
     samples = loaded.stream(
         composition=composition or None,
         elements=elements or None,
@@ -151,6 +167,8 @@ def generate(
         top_p=top_p,
         retries=0 if raw else retries,
         at_once=at_once,
+        guidance=guidance,
+        strict_range=strict_range,
         logp=logp or keep is not None or bool(rank),
     )
     if out:

@@ -14,12 +14,16 @@ def models(name: str = "", json: str = "") -> int:
     """List the installed models, or show the card of one.
 
     Args:
-        name: model whose card is shown, with its metrics and their counts.
+        name: model whose card is shown, with its metrics and their counts, and with the properties
+            that it may be asked for.
         json: file for the table.
     """
     if name:
-        card = zoo.find(name) / "card.md"
+        folder = zoo.find(name)
+        card = folder / "card.md"
         print(card.read_text(encoding="utf-8") if card.exists() else "this model has no card")
+        for line in zoo.describe(folder).properties:
+            print(line)
         return exits.DONE
     rows, bad = [], 0
     for folder in zoo.paths().values():

@@ -12,7 +12,7 @@ import lightning as L
 
 from sciar.datasets.batching import PackedLoader
 from sciar.datasets.embedding import ConformerStore
-from sciar.datasets.preparing import divided, prepared, source_path
+from sciar.datasets.preparing import divided, halved, prepared, source_path
 from sciar.datasets.readers import read_all
 from sciar.datasets.tokens import TokenCache, cached
 from sciar.errors import RecordError, UsageError
@@ -40,6 +40,8 @@ class StructureData(L.LightningDataModule):
             ``composition``, ``sequence`` (of proteins, relatives stay together), ``random`` or
             ``column:NAME``; all parts then come of the same files.
         divide_seed: of the division, so that runs of several seeds have the same parts.
+        half: train on the ``first`` or the ``second`` half of the records, by their ids; an oracle
+            that judges samples is trained on the other (``sciar oracle``).
         cache: folder for token caches and conformers; ``None`` keeps them in memory.
         seed: of shuffling and augmentation.
     """
@@ -58,6 +60,7 @@ class StructureData(L.LightningDataModule):
         conformers: bool = False,
         divide: str | None = None,
         divide_seed: int = 0,
+        half: str | None = None,
         cache: str | None = None,
         seed: int = 0,
     ) -> None:
@@ -66,6 +69,7 @@ class StructureData(L.LightningDataModule):
         self.tokenizer, self.batch_tokens, self.copies = tokenizer, batch_tokens, copies
         self.limit, self.format, self.graphs, self.seed = limit, format, graphs, seed
         self.conformers, self.divide, self.divide_seed = conformers, divide, divide_seed
+        self.half = half
         self.cache_folder = Path(cache) if cache else None
         self._loader: PackedLoader | None = None
         self.predicted_ids: list[str] = []
@@ -107,6 +111,8 @@ class StructureData(L.LightningDataModule):
             failed += [str(f.error) for f in failures]
             if self.divide is not None:
                 records = divided(records, self.divide, split, self.divide_seed)
+            if self.half is not None and split == "train":
+                records = halved(records, self.half)
             found += self._prepared(records[: self.limit], failed)
         if not found:
             raise UsageError(f"{split}: no usable record in {self.sources[split]}: {failed[:1]}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -60,6 +61,24 @@ def prepared(
     except RecordError as error:
         raise error.located(source=record.source, record=record.id) from error
     return record if molecule is record.structure else replace(record, structure=molecule)
+
+
+def halved(records: Sequence[Record], half: str) -> list[Record]:
+    """The ``first`` or the ``second`` half, by a hash of the ids, whatever their order.
+
+    Raises:
+        UsageError: another word, or an empty half.
+    """
+    if half not in ("first", "second"):
+        raise UsageError(f"half {half!r} is neither 'first' nor 'second'")
+    found = [r for r in records if _second(r.id) == (half == "second")]
+    if not found:
+        raise UsageError(f"none of {len(records)} records is in the {half} half")
+    return found
+
+
+def _second(id: str) -> bool:
+    return bool(hashlib.sha256(id.encode()).digest()[0] & 1)
 
 
 def divided(records: Sequence[Record], how: str, part: str, seed: int = 0) -> list[Record]:

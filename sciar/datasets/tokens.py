@@ -13,14 +13,14 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, is_dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from sciar.errors import RecordError, UsageError
-from sciar.records import Crystal, Molecule, Protein, Record
+from sciar.records import Record
 from sciar.tokenization.base import LayoutTokenizer
 from sciar.tokenization.packing import Pack, pack_arrays
 from sciar.tokenization.sequence import ARRAYS, TokenSequence
@@ -133,7 +133,7 @@ def _update(digest: Any, subject: Any) -> None:
             digest.update(np.ascontiguousarray(value).tobytes())
         elif isinstance(value, (tuple, list, str, int, float, dict)):
             digest.update(repr(value).encode())
-        elif isinstance(value, Crystal | Molecule | Protein):
+        elif is_dataclass(value):
             _update(digest, value)
 
 

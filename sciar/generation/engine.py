@@ -24,6 +24,7 @@ from sciar.generation.questions import Walking
 from sciar.generation.ranked import take_next
 from sciar.generation.settings import GenerationSettings
 from sciar.generation.store import RowStore
+from sciar.heads.base import Guide
 from sciar.model import AutoregressiveModel
 from sciar.nn.decoder import packed_memories
 from sciar.nn.inputs import Inputs, Surroundings
@@ -94,6 +95,8 @@ class _Row:
         asked: position that was asked about last, -1: none.
         length: positions in the cache.
         group: words that are asked about at once.
+        twin: the same sequence where the network is not told the conditions.
+        leader: the row that this is the twin of.
     """
 
     job: Job
@@ -104,6 +107,20 @@ class _Row:
     group: int = 1
     logp: float = 0.0
     steps: list[Step] = field(default_factory=list)
+    twin: _Row | None = None
+    leader: _Row | None = None
+
+    def push_token(self, token: int) -> None:
+        """Write a word, in the twin too."""
+        self.cursor.push_token(token)
+        if self.twin is not None:
+            self.twin.cursor.push_token(token)
+
+    def push_value(self, value: np.ndarray) -> None:
+        """Fill a slot, in the twin too."""
+        self.cursor.push_value(value)
+        if self.twin is not None:
+            self.twin.cursor.push_value(value)
 
     def feed(self, questions: bool, private: bool, group: int) -> list[Entry]:
         """What is to be fed now.
@@ -139,8 +156,9 @@ class Engine:
         settings: how to sample.
 
     Raises:
-        UsageError: words are to be drawn at once, but the network has no private questions; or a
-            temperature or an offset is for a symbol that the model does not have.
+        UsageError: words are to be drawn at once, but the network has no private questions; a
+            temperature or an offset is for a symbol that the model does not have; or samples are to
+            be guided, but a head cannot be.
     """
 
     def __init__(
@@ -160,6 +178,11 @@ class Engine:
                 raise UsageError(f"{option}: this model has no symbol {unknown[0]!r}")
         self._temperatures = {vocabulary.id(k): v for k, v in settings.temperatures.items()}
         self._offsets = offsets_of(vocabulary, settings.offsets).to(self.device)
+        if settings.guided:
+            for segment in tokenizer.layout.segments:
+                if segment.kind == "slot" and segment.role == "generated":
+                    model.guided_head(vocabulary.kind(segment.slot))
+        self._untold: dict[int, tuple[Request, Request | None]] = {}
         self.rows: list[_Row] = []
         # States that the next words of each row are drawn from: (rows, words at once, width).
         self.hidden = torch.zeros(0, 1, model.config.decoder.hidden, device=self.device)
@@ -171,11 +194,12 @@ class Engine:
     def run(self, jobs: Iterable[Job]) -> Iterator[Drawn]:
         """Finished sequences, in the order in which they finish."""
         queue = deque(jobs)
-        size = min(self.settings.batch_size, len(queue))
+        each = 1 + self.settings.guided
+        size = min(self.settings.batch_size, len(queue)) * each
         self.rows = []
         self._allocate(size)
         while queue or self.rows:
-            if queue and len(self.rows) < size:
+            if queue and len(self.rows) + each <= size:
                 yield from self._admit(queue, size)
             if not self.rows:
                 continue
@@ -203,15 +227,30 @@ class Engine:
     def _admit(self, queue: deque[Job], size: int) -> Iterator[Drawn]:
         """Fill free rows from the queue; prompts that occur several times are prefilled once."""
         new: list[_Row] = []
-        while queue and len(self.rows) + len(new) < size:
+        each = 1 + self.settings.guided
+        while queue and len(self.rows) + len(new) + each <= size:
             job = queue.popleft()
-            cursor = self.tokenizer.cursor(job.request)
+            untold = self._without(job.request)
+            told = job.request if untold is None or self.settings.guidance else untold
+            cursor = self.tokenizer.cursor(told)
             if isinstance(end := cursor.expect(), End):
                 yield Drawn(job, cursor.sequence(), end.failure, 0.0)
                 continue
-            new.append(_Row(job, cursor))
+            row = _Row(job, cursor)
+            new.append(row)
+            if self.settings.guided and untold is not None:
+                row.twin = _Row(job, self.tokenizer.cursor(untold), leader=row)
+                new.append(row.twin)
         if new:
             self._prefill(new)
+
+    def _without(self, request: Request) -> Request | None:
+        """The request without its conditions, one object for each request of the run."""
+        if self.settings.guidance == 1.0:
+            return None
+        if id(request) not in self._untold:
+            self._untold[id(request)] = request, self.tokenizer.unconditional(request)
+        return self._untold[id(request)][1]
 
     def _prefill(self, new: list[_Row]) -> None:
         first = len(self.rows)
@@ -222,7 +261,7 @@ class Engine:
         places = list(range(first, first + len(new)))
         cache.clear(slice(first, first + len(new)))
         leaders: dict[int, int] = {}
-        leader = [leaders.setdefault(id(row.job.request), i) for i, row in enumerate(new)]
+        leader = [leaders.setdefault(id(row.cursor.request), i) for i, row in enumerate(new)]
         unique = sorted(set(leader))
         lengths = torch.tensor([len(entries[i]) for i in unique], device=self.device)
         contexts = torch.tensor([new[i].cursor.context for i in unique], device=self.device)
@@ -312,6 +351,8 @@ class Engine:
         choices: list[tuple[int, Choice]] = []
         slots: dict[int, list[int]] = {}
         for i, row in enumerate(self.rows):
+            if row.leader is not None:
+                continue
             expected = row.cursor.expect()
             if isinstance(expected, Choice):
                 choices.append((i, expected))
@@ -334,27 +375,48 @@ class Engine:
         turns = torch.arange(len(at), device=self.device) - firsts.repeat_interleave(counts)
         # Scores and random numbers of all turns together; a turn depends on those before it by
         # what the grammar allows alone.
-        logits = self.model.words(self.hidden[at, turns])
+        logits = told = self.model.words(self.hidden[at, turns])
+        beside = self._twins([i for i, _ in choices])
+        if beside is not None:
+            untold = self.model.words(self.hidden[beside.repeat_interleave(counts), turns])
+            logits = untold + self.settings.guidance * (told - untold)
         u = uniform(self._keys(rows, counts, turns), 1)[:, 0]
         where = dict(zip((i for i, _ in choices), firsts.tolist(), strict=True))
         turn = 0
         while choices:
             now = torch.tensor([where[i] + turn for i, _ in choices], device=self.device)
-            self._draw(choices, logits[now], u[now])
+            own = logits[now]
+            self._draw(choices, own, own if beside is None else told[now], u[now])
             turn += 1
             again = [i for i, _ in choices if self.rows[i].group > turn]
             asked = [(i, self.rows[i].cursor.expect()) for i in again]
             choices = [(i, e) for i, e in asked if isinstance(e, Choice)]
 
-    def _draw(self, choices: list[tuple[int, Choice]], logits: Tensor, u: Tensor) -> None:
-        """One word of each row, from its (V,) logits and a random number."""
+    def _twins(self, indices: Sequence[int]) -> Tensor | None:
+        """Where the twins of rows are, a row without one being its own; ``None``: no row has one.
+
+        Logits and fields of a row that is its own twin stay what they are, whatever the guidance.
+        """
+        rows = [self.rows[i] for i in indices]
+        if all(row.twin is None for row in rows):
+            return None
+        place = {id(row): i for i, row in enumerate(self.rows)}
+        return torch.tensor([place[id(row.twin or row)] for row in rows], device=self.device)
+
+    def _draw(
+        self, choices: list[tuple[int, Choice]], logits: Tensor, told: Tensor, u: Tensor
+    ) -> None:
+        """One word of each row, from its (V,) logits and a random number.
+
+        Log-probabilities are those of ``told``, the logits without guidance.
+        """
         rows, settings = [self.rows[i] for i, _ in choices], self.settings
         allowed = torch.from_numpy(np.stack([c.mask for _, c in choices])).to(self.device)
         heat = self._temperature(rows)
         shifted = logits + self._offsets if settings.offsets else logits
         tokens, logp = self.model.words.draw(shifted, allowed, u, heat, settings.top_p)
-        if settings.offsets:
-            plain = logits.masked_fill(~allowed, float("-inf")).log_softmax(-1)
+        if told is not logits or settings.offsets:
+            plain = told.masked_fill(~allowed, float("-inf")).log_softmax(-1)
             logp = plain.gather(1, tokens[:, None])[:, 0]
         taken = list(zip(tokens.tolist(), logp.tolist(), strict=True))
         if settings.trace or settings.threshold is not None:
@@ -366,7 +428,7 @@ class Engine:
                     row.steps.append(step)
         for row, (token, value) in zip(rows, taken, strict=True):
             row.logp += value
-            row.cursor.push_token(token)
+            row.push_token(token)
 
     def _temperature(self, rows: Sequence[_Row]) -> float | Tensor:
         """Of the words that are drawn next; one for all, or (B,)."""
@@ -383,7 +445,12 @@ class Engine:
         rows = [self.rows[i] for i in indices]
         after, hidden = _pick(self.after, at), self.hidden[at, 0]
         keys = self._keys(rows)
-        payload = self.model.sample_payload(kind, hidden, after, keys, self.settings.payload)
+        beside, guide = self._twins(indices), None
+        if beside is not None:
+            told = _pick(self.after, beside)
+            without = self.model.condition(self.hidden[beside, 0], told)
+            guide = Guide(without, self.settings.guidance)
+        payload = self.model.sample_payload(kind, hidden, after, keys, self.settings.payload, guide)
         if self.settings.score:
             head = self.model.head(kind)
             target = self.model.target(kind, payload, after)
@@ -391,23 +458,26 @@ class Engine:
             for row, value in zip(rows, [] if density is None else density.tolist(), strict=True):
                 row.logp += value
         for row, value in zip(rows, payload.cpu().numpy(), strict=True):
-            row.cursor.push_value(value)
+            row.push_value(value)
 
     # -- bookkeeping -----------------------------------------------------------------------------
 
     def _retire(self) -> Iterator[Drawn]:
         """Hand out finished rows and close the gaps they leave."""
-        keep: list[int] = []
-        for i, row in enumerate(self.rows):
+        done: set[int] = set()
+        for row in self.rows:
+            if row.leader is not None:
+                continue
             end = row.cursor.expect()
             if isinstance(end, End):
                 made = row.cursor.sequence()
                 yield Drawn(row.job, made, end.failure, row.logp, tuple(row.steps))
+                done.add(id(row))
             elif len(row.cursor) > self.settings.max_tokens:
                 why = f"longer than {self.settings.max_tokens} tokens"
                 yield Drawn(row.job, row.cursor.sequence(), why, row.logp)
-            else:
-                keep.append(i)
+                done.add(id(row))
+        keep = [i for i, row in enumerate(self.rows) if id(row.leader or row) not in done]
         if len(keep) < len(self.rows):
             self._compact(keep)
 

@@ -23,6 +23,10 @@ class Walking(Protocol):
         """The walk of one request."""
         ...
 
+    def unconditional(self, request: Request) -> Request | None:
+        """The same request without its conditions; ``None`` if it carries none."""
+        ...
+
 
 class Question(Protocol):
     """What is asked in one request, about a subject that is given whole before the answer."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
@@ -35,6 +36,10 @@ class GenerationSettings:
         offsets: of symbols, added to their log-probabilities before a word is taken, such as those
             that let rare classes be found (:func:`sciar.evaluation.calibration.fit_offsets`);
             probabilities are told without them.
+        guidance: scale of classifier-free guidance for requests with conditions. 0: the conditions
+            are not told at all; 1: the model as it was trained; more: they are stressed, by drawing
+            every word and number from a mixture of the model told and not told. Other scales than 0
+            and 1 make each such sample two rows of the batch.
         trace: keep the distribution of every sampled word (:class:`~sciar.generation.engine.Step`).
     """
 
@@ -51,6 +56,7 @@ class GenerationSettings:
     threshold: float | None = None
     offsets: Mapping[str, float] = field(default_factory=dict)
     trace: bool = False
+    guidance: float = 1.0
 
     def __post_init__(self) -> None:
         if self.batch_size < 1:
@@ -60,8 +66,15 @@ class GenerationSettings:
         heats = (self.temperature, self.payload.temperature, *self.temperatures.values())
         if min(heats) < 0:
             raise UsageError("temperature must not be negative")
+        if not math.isfinite(self.guidance):
+            raise UsageError(f"guidance is a number, not {self.guidance}")
         if self.payload.steps < 0:
             raise UsageError("steps must not be negative")
+
+    @property
+    def guided(self) -> bool:
+        """Whether words and numbers are drawn from mixtures."""
+        return self.guidance not in (0.0, 1.0)
 
     @classmethod
     def of(cls, defaults: dict[str, Any], **given: Any) -> GenerationSettings:

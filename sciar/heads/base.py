@@ -32,6 +32,27 @@ class SamplerSettings:
     anneal: float = 0.0
 
 
+@dataclass(frozen=True, eq=False)
+class Guide:
+    """Classifier-free guidance (Ho and Salimans, arXiv:2207.12598), with the scale counted from 0.
+
+    The field that a head follows (a velocity, a noise) becomes ``without + scale * (with -
+    without)``: scale 0 leaves the conditions out, 1 samples the model as it was trained, more
+    stresses the conditions.
+
+    Attributes:
+        without: (N, C) conditions of the same slots where the network was not told.
+        scale: of the guidance.
+    """
+
+    without: Tensor
+    scale: float
+
+    def mix(self, told: Tensor, untold: Tensor) -> Tensor:
+        """The guided field, from the fields with and without conditions."""
+        return untold + self.scale * (told - untold)
+
+
 class Head(nn.Module, ABC):
     """Predicts the payload of one slot kind from a condition.
 
@@ -61,3 +82,17 @@ class Head(nn.Module, ABC):
     def log_prob(self, condition_NC: Tensor, target_NW: Tensor, steps: int = 0) -> Tensor | None:
         """(N,) log-density of a target, or ``None`` if the head has none."""
         return None
+
+
+class GuidedHead(Head):
+    """A head whose samples follow a field, so that they can be guided."""
+
+    @abstractmethod
+    def sample(
+        self,
+        condition_NC: Tensor,
+        keys_N: Tensor,
+        settings: SamplerSettings | None = None,
+        guide: Guide | None = None,
+    ) -> Tensor:
+        """(N, W) payloads; ``guide`` changes the field that they follow, not its start."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cache, partial
 
 import numpy as np
@@ -18,13 +18,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sciar.errors import UsageError
-from sciar.heads.base import Head, SamplerSettings
+from sciar.heads.base import Guide, GuidedHead, SamplerSettings
+from sciar.heads.dpm_respaced import plan, solve
 from sciar.heads.mlp import sinusoid
 from sciar.nn.streams import derive, normal, uniform
 from sciar.tokenization.vocabulary import SlotKind
 
+_Field = Callable[[Tensor, Tensor], Tensor]
+
 STEPS = 1000
-SAMPLERS = ("ddpm", "dpm")
+SAMPLERS = ("ddpm", "dpm", "dpm-respaced")
 FAINTEST = -5.1
 """Log of signal over noise at which the samplers begin, as UniGenX clips it for its DPM-Solver."""
 
@@ -80,7 +83,7 @@ class MARNet(nn.Module):
         return self.out(F.layer_norm(u, u.shape[-1:], eps=1e-6) * (1 + scale) + shift)
 
 
-class DiffusionHead(Head):
+class DiffusionHead(GuidedHead):
     """Epsilon-prediction diffusion of a payload.
 
     Args:
@@ -91,7 +94,7 @@ class DiffusionHead(Head):
         copies: independent times per slot in training.
         learned_variance: predict an interpolation of the log-variance too.
         steps: default number of sampling steps.
-        sampler: default sampler, ``ddpm`` or ``dpm``.
+        sampler: default sampler, ``ddpm``, ``dpm`` or ``dpm-respaced``.
         whole_schedule: DDPM begins at the last of the 1000 steps, as in the original, where the
             signal is so faint (5e-5) that a small error of the predicted noise is a huge one of the
             start. By default it begins at the log-SNR where DPM-Solver++ does.
@@ -162,11 +165,17 @@ class DiffusionHead(Head):
 
     @torch.no_grad()
     def sample(
-        self, condition_NC: Tensor, keys_N: Tensor, settings: SamplerSettings | None = None
+        self,
+        condition_NC: Tensor,
+        keys_N: Tensor,
+        settings: SamplerSettings | None = None,
+        guide: Guide | None = None,
     ) -> Tensor:
         """(N, W) samples.
 
-        ``method`` is ``ddpm`` (ancestral, respaced) or ``dpm`` (DPM-Solver++ 2M).
+        ``method`` is ``ddpm`` (ancestral, respaced), ``dpm`` (DPM-Solver++ 2M) or ``dpm-respaced``
+        (the same on a coarse table, see :mod:`~sciar.heads.dpm_respaced`). A ``guide`` mixes
+        the predicted noises; the variance is that of the conditions.
 
         Raises:
             UsageError: unknown method.
@@ -176,11 +185,24 @@ class DiffusionHead(Head):
         if method not in SAMPLERS:
             raise UsageError(f"diffusion sampler {method!r} is none of {SAMPLERS}")
         with torch.autocast(condition_NC.device.type, enabled=False):
-            projected = self.net.condition(condition_NC.float())
-            draw = self._dpm if method == "dpm" else self._ddpm
-            return draw(projected, keys_N, settings)
+            draw = {"dpm": self._dpm, "dpm-respaced": self._respaced}.get(method, self._ddpm)
+            return draw(self._field(condition_NC, guide), keys_N, settings)
 
-    def _ddpm(self, projected: Tensor, keys: Tensor, settings: SamplerSettings) -> Tensor:
+    def _field(self, condition: Tensor, guide: Guide | None) -> _Field:
+        """What the network says of noisy numbers at a time: the noise, then the variances."""
+        projected = self.net.condition(condition.float())
+        if guide is None:
+            return lambda x, time: self.net(x, time, projected)
+        without, width = self.net.condition(guide.without.float()), self.slot.width
+
+        def mixed(x: Tensor, time: Tensor) -> Tensor:
+            told, untold = self.net(x, time, projected), self.net(x, time, without)
+            noise = guide.mix(told[:, :width], untold[:, :width])
+            return torch.cat([noise, told[:, width:]], dim=-1)
+
+        return mixed
+
+    def _ddpm(self, field: _Field, keys: Tensor, settings: SamplerSettings) -> Tensor:
         lambdas = 0.5 * torch.log(self.alpha_bar / (1 - self.alpha_bar))
         last = STEPS - 1 if self.whole_schedule else int((lambdas >= FAINTEST).sum()) - 1
         steps = min(settings.steps or self.steps, last + 1)
@@ -188,7 +210,7 @@ class DiffusionHead(Head):
         tables = _Posterior(self.alpha_bar[index])
         x = normal(keys, self.slot.width)
         for i in range(steps - 1, -1, -1):
-            out = self.net(x, index[i].float().expand(len(x)), projected)
+            out = field(x, index[i].float().expand(len(x)))
             t = torch.full((len(x),), i, device=x.device)
             mean = tables.mean(tables.start(x, out[:, : self.slot.width], t), x, t)
             if i == 0:
@@ -202,7 +224,7 @@ class DiffusionHead(Head):
             x = mean + settings.temperature * (0.5 * log_variance).exp() * noise
         return x
 
-    def _dpm(self, projected: Tensor, keys: Tensor, settings: SamplerSettings) -> Tensor:
+    def _dpm(self, field: _Field, keys: Tensor, settings: SamplerSettings) -> Tensor:
         """Second-order multistep solver on the full 1000-step table, with a final denoise."""
         steps = min(settings.steps or self._few(), STEPS - 1)
         signal = self.alpha_bar.sqrt()
@@ -212,7 +234,7 @@ class DiffusionHead(Head):
         x = settings.temperature * normal(keys, self.slot.width)
         previous: tuple[Tensor, Tensor] | None = None
         for now, later in itertools.pairwise(index):
-            denoised = self._denoise(x, now, projected)
+            denoised = self._denoise(x, now, field)
             step = lam[later] - lam[now]
             estimate = denoised
             if previous is not None:
@@ -221,7 +243,13 @@ class DiffusionHead(Head):
             decay = (noise[later] / noise[now]).float()
             x = decay * x - (signal[later] * torch.expm1(-step)).float() * estimate
             previous = (denoised, step)
-        return self._denoise(x, index[-1], projected)
+        return self._denoise(x, index[-1], field)
+
+    def _respaced(self, field: _Field, keys: Tensor, settings: SamplerSettings) -> Tensor:
+        """As UniGenX does it; ``steps`` of the head are the levels of the table."""
+        table = self.alpha_bar.double().cpu().numpy()
+        steps = plan(table, self.steps, settings.steps or 20, FAINTEST)
+        return solve(field, normal(keys, self.slot.width), steps, settings.temperature)
 
     def _few(self) -> int:
         """Steps of the solver: as configured for it, else 20."""
@@ -267,8 +295,8 @@ class DiffusionHead(Head):
         base = -0.5 * x.square().sum(-1) - 0.5 * width * math.log(2 * math.pi)
         return base + width * math.log(alpha[-1]) + change
 
-    def _denoise(self, x: Tensor, t: Tensor, projected: Tensor) -> Tensor:
-        epsilon = self.net(x, t.float().expand(len(x)), projected)[:, : self.slot.width]
+    def _denoise(self, x: Tensor, t: Tensor, field: _Field) -> Tensor:
+        epsilon = field(x, t.float().expand(len(x)))[:, : self.slot.width]
         level = self.alpha_bar[t]
         return ((x - (1 - level).sqrt() * epsilon) / level.sqrt()).float()
 

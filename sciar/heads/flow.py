@@ -7,12 +7,13 @@ torus Chen and Lipman, arXiv:2302.03660. Base: a standard normal, or the uniform
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
 from sciar.errors import UsageError
-from sciar.heads.base import Head, SamplerSettings
+from sciar.heads.base import Guide, GuidedHead, SamplerSettings
 from sciar.heads.mlp import TIMES, ModulatedMLP
 from sciar.nn.geometry import wrap
 from sciar.nn.streams import derive, normal, uniform
@@ -21,7 +22,7 @@ from sciar.tokenization.vocabulary import SlotKind
 HARMONICS = 4
 
 
-class FlowHead(Head):
+class FlowHead(GuidedHead):
     """Velocity field v(x, t | condition), a small modulated MLP.
 
     Args:
@@ -77,12 +78,17 @@ class FlowHead(Head):
 
     @torch.no_grad()
     def sample(
-        self, condition_NC: Tensor, keys_N: Tensor, settings: SamplerSettings | None = None
+        self,
+        condition_NC: Tensor,
+        keys_N: Tensor,
+        settings: SamplerSettings | None = None,
+        guide: Guide | None = None,
     ) -> Tensor:
         """(N, W) end points of the ODE.
 
         ``steps`` counts function evaluations; ``method`` is ``midpoint`` (default) or ``euler``.
-        ``temperature`` scales the base noise (Euclidean slots).
+        ``temperature`` scales the base noise (Euclidean slots). A ``guide`` mixes velocities, and
+        so doubles the evaluations.
 
         Raises:
             UsageError: unknown method.
@@ -95,7 +101,7 @@ class FlowHead(Head):
             x = self._base(keys_N)
             if not self.torus:
                 x = x * settings.temperature
-            projected = self.net.project(condition_NC.float())
+            field = self._field(condition_NC, guide)
             steps = max(1, evaluations // 2 if method == "midpoint" else evaluations)
             grid = self._grid(steps, condition_NC.device)
             spans = list(zip(grid[:-1].tolist(), grid[1:].tolist(), strict=True))
@@ -105,15 +111,25 @@ class FlowHead(Head):
                 dt = later - now
                 # A stronger velocity must not carry a point beyond the end of its path.
                 strength = min(1.0 + settings.anneal * now, max(1.0, (1.0 - now) / dt))
-                v = strength * self._velocity(x, projected + begin)
+                v = strength * field(x, begin)
                 if method == "midpoint":
-                    v = strength * self._velocity(x + 0.5 * dt * v, projected + middle)
+                    v = strength * field(x + 0.5 * dt * v, middle)
                 x = x + dt * v
         return x % 1.0 if self.torus else x
 
     def _clocks(self, times: list[float], like: Tensor) -> Tensor:
         """(K, M) modulations of all times of a path at once."""
         return self.net.clock(like.new_tensor(times))
+
+    def _field(self, condition: Tensor, guide: Guide | None) -> Callable[[Tensor, Tensor], Tensor]:
+        """The velocity as a function of the place and of the modulation by time."""
+        projected = self.net.project(condition.float())
+        if guide is None:
+            return lambda x, clock: self._velocity(x, projected + clock)
+        without = self.net.project(guide.without.float())
+        return lambda x, clock: guide.mix(
+            self._velocity(x, projected + clock), self._velocity(x, without + clock)
+        )
 
     def _velocity(self, x: Tensor, modulation: Tensor) -> Tensor:
         return self.net.at(self._features(x), modulation)

@@ -122,6 +122,17 @@ class LayoutTokenizer(ABC):
         """
         raise RecordError("this model makes structures from nothing and takes no records")
 
+    def unconditional(self, request: Request) -> Request | None:
+        """The same request without what guidance stresses; ``None`` if it carries nothing such.
+
+        Conditions that the sample cannot be without, as a composition, stay.
+        """
+        return None
+
+    def outside(self, constraints: Mapping[str, Any]) -> list[str]:
+        """One message for each value that lies outside the range of the training data."""
+        return []
+
     def makes_for(self, request: Request) -> tuple[str, ...]:
         """Kinds of structures that may come of a request; those of :attr:`makes` by default."""
         return self.makes

@@ -70,6 +70,7 @@ class UniGenXTokenizer(LayoutTokenizer):
         task: ``given`` (words given) or ``denovo`` (crystals of ``material`` from ``<bos>`` alone).
         sort: wrap, group and sort the sites; default: only for ``material``, as in UniGenX.
         max_atoms: largest structure.
+        scale: factor of the coordinates of atoms, not of the lattice (``scale_coords``).
         vocabulary: stored vocabulary of a trained model.
     """
 
@@ -81,6 +82,7 @@ class UniGenXTokenizer(LayoutTokenizer):
         task: str = "given",
         sort: bool | None = None,
         max_atoms: int = 200,
+        scale: float = 1.0,
         vocabulary: Vocabulary | None = None,
     ) -> None:
         if target not in TARGETS:
@@ -90,7 +92,9 @@ class UniGenXTokenizer(LayoutTokenizer):
         self.name, self.target, self.task = target, TARGETS[target], task
         if reorder and not self.target.crystal:
             raise UsageError("only crystals can be reordered")
-        self.reorder, self.max_atoms = reorder, max_atoms
+        if not scale > 0:
+            raise UsageError(f"a scale is positive, not {scale}")
+        self.reorder, self.max_atoms, self.scale = reorder, max_atoms, scale
         self.makes = ("crystals",) if self.target.crystal else ("molecules",)
         given = "composition" if self.target.crystal else "smiles"
         self.conditions = ("max_atoms",) if task == "denovo" else (given,)
@@ -119,6 +123,8 @@ class UniGenXTokenizer(LayoutTokenizer):
             "task": self.task,
             "sort": self.sort,
             "max_atoms": self.max_atoms,
+            # Fingerprints of unscaled models are older than scales.
+            **({} if self.scale == 1.0 else {"scale": self.scale}),
         }
 
     def size(self, structure: Structure) -> int:
@@ -149,9 +155,10 @@ class UniGenXTokenizer(LayoutTokenizer):
         words, rows = self._plain(fields), fields["rows"]
         assert isinstance(rows, Slots)
         if self.target.crystal:
-            return Crystal(rows.values[:3], words, rows.values[3:])
+            return Crystal(rows.values[:3], words, rows.values[3:] / self.scale)
         graph = parse("".join(words))
-        bare = Molecule(tuple(a.GetSymbol() for a in atoms_of(graph)), rows.values, mol=graph)
+        positions = rows.values / self.scale
+        bare = Molecule(tuple(a.GetSymbol() for a in atoms_of(graph)), positions, mol=graph)
         mol = bare.to_rdkit()
         Chem.AssignStereochemistryFrom3D(mol)
         return Molecule.from_rdkit(mol)
@@ -221,7 +228,7 @@ class UniGenXTokenizer(LayoutTokenizer):
             species, frac = tuple(species[i] for i in sites), frac[sites]
         fields: dict[str, Words | Slots] = {
             "words": self._words(species),
-            "rows": _rows(np.concatenate([crystal.lattice, frac])),
+            "rows": _rows(np.concatenate([crystal.lattice, self.scale * frac])),
         }
         if self.reorder:
             fields["order"] = Words((order,))
@@ -235,7 +242,7 @@ class UniGenXTokenizer(LayoutTokenizer):
         heavy, source = heavy_graph(molecule.mol)
         smiles, order = kekule_smiles(heavy)
         positions = molecule.positions[[source[i] for i in order]]
-        return {"words": self._words(split_smiles(smiles)), "rows": _rows(positions)}
+        return {"words": self._words(split_smiles(smiles)), "rows": _rows(self.scale * positions)}
 
     def _words(self, symbols: Sequence[str]) -> Words:
         words = tuple(self.target.prefix + symbol for symbol in symbols)

@@ -41,7 +41,25 @@ def _uni() -> list[str]:
     ]
 
 
-BUILT_IN = {"mat": _mat, "qm9": _qm9, "drugs": _drugs, "uni": _uni}
+def _cond_mat() -> list[str]:
+    names = ("band", "bulk", "mag", "k_avg_cleaned", "E_hill", "density", "heat_capacity_300K")
+    groups = (f"<sgn>{i}" for i in range(8, 231))
+    return [*SYMBOLS, *(f"<{name}>" for name in names), *groups]
+
+
+def _cond_mol() -> list[str]:
+    return [*_qm9(), "<w>", *(f"<{letter}>" for letter in "aghlmc")]
+
+
+BUILT_IN = {
+    "mat": _mat,
+    "cond_mat": _cond_mat,
+    "qm9": _qm9,
+    "drugs": _drugs,
+    "cond_mol": _cond_mol,
+    "uni": _uni,
+    "prot": lambda: list(_RESIDUES),
+}
 
 
 def dictionary_lines(dictionary: str | Path | Sequence[str]) -> list[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -70,3 +70,26 @@ class GroupedElements:
         if token != self.current and self.current >= 0:
             self.open[self.current] = False
         self.current, self.count = token, self.count + 1
+
+
+class FreeWords:
+    """Any of some words, at least one and at most so many: no grammar, as in the original.
+
+    Args:
+        vocabulary: of the model.
+        words: those that may stand.
+        limit: most words.
+    """
+
+    def __init__(self, vocabulary: Vocabulary, words: Iterable[str], limit: int) -> None:
+        self.limit, self.count = limit, 0
+        self.open = np.zeros(len(vocabulary), dtype=bool)
+        self.open[vocabulary.ids(words)] = True
+
+    def allowed(self) -> tuple[np.ndarray, bool]:
+        """Every word, up to the limit."""
+        return self.open & (self.count < self.limit), self.count > 0
+
+    def push(self, token: int) -> None:
+        """Take one word."""
+        self.count += 1

@@ -7,7 +7,7 @@ to sample next: a token among those allowed, or the payload of one slot.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -98,11 +98,13 @@ class Request:
         fields: fields that are given, by segment name.
         constraints: domain options, read by the tokenizer's own grammar.
         id: identity of the request, kept to the output.
+        asked: properties that are asked for, by name, kept to the output.
     """
 
     fields: Mapping[str, Words | Slots]
     constraints: Mapping[str, Any]
     id: str = ""
+    asked: Mapping[str, float] = field(default_factory=dict)
 
 
 class Planner(Protocol):

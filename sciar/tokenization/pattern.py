@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 
 from sciar.errors import RecordError, UsageError
-from sciar.records import Crystal, PowderPattern, Record, Structure
-from sciar.tokenization.base import LayoutTokenizer
+from sciar.records import Crystal, PowderPattern, Record
+from sciar.tokenization.around import AroundTokenizer
 from sciar.tokenization.build import build_tokenizer, entry_of
-from sciar.tokenization.cursor import Request, WordGrammar
+from sciar.tokenization.cursor import Request
 from sciar.tokenization.diffraction import PatternGrid, peaks_of
 from sciar.tokenization.layout import Segment, Slots, SlotSpec, Words
 from sciar.tokenization.sequence import TokenSequence
@@ -40,7 +40,7 @@ class Diffracted:
         return len(self.structure)
 
 
-class PatternTokenizer(LayoutTokenizer):
+class PatternTokenizer(AroundTokenizer):
     """A crystal and its powder pattern <-> tokens.
 
     Args:
@@ -84,14 +84,8 @@ class PatternTokenizer(LayoutTokenizer):
             (*own.names, PXRD), (*own.slots, SlotKind(PXRD, width, role="given"))
         )
 
-    @property
-    def vocabulary(self) -> Vocabulary:
-        """Symbols and slots of the base, then the pattern."""
-        return self._vocabulary
-
-    @vocabulary.setter
-    def vocabulary(self, vocabulary: Vocabulary) -> None:
-        self._vocabulary = self.base.vocabulary = vocabulary
+    def inner(self, subject: Any) -> Any:
+        return subject.structure if isinstance(subject, Diffracted) else subject
 
     def config(self) -> dict[str, Any]:
         return {
@@ -107,9 +101,6 @@ class PatternTokenizer(LayoutTokenizer):
         assert isinstance(record.structure, Crystal)
         return Diffracted(record.structure, peaks_of(record.structure, self.grid))
 
-    def size(self, structure: Any) -> int:
-        return self.base.size(_bare(structure))
-
     def fields(
         self, structure: Any, augment: np.random.Generator | None = None
     ) -> dict[str, Words | Slots]:
@@ -118,7 +109,7 @@ class PatternTokenizer(LayoutTokenizer):
         Raises:
             RecordError: as the base; or no pattern can be computed.
         """
-        crystal = _bare(structure)
+        crystal = self.inner(structure)
         fields = dict(self.base.fields(crystal, augment))
         if isinstance(structure, Diffracted):
             peaks = structure.peaks
@@ -128,9 +119,6 @@ class PatternTokenizer(LayoutTokenizer):
         dropped = augment is not None and augment.random() < self.drop
         values = np.zeros(self.grid.points) if dropped else self.grid.profile(peaks, augment)
         return {**fields, SEGMENT: self._slots(values)}
-
-    def structure(self, fields: Mapping[str, Words | Slots]) -> Structure:
-        return self.base.structure(fields)
 
     def request(self, constraints: Mapping[str, Any], id: str = "") -> Request:
         """The constraints of the base and ``pxrd``: a pattern, or "none".
@@ -167,43 +155,24 @@ class PatternTokenizer(LayoutTokenizer):
         rows = values.reshape(-1, self.width)
         return Slots(tuple(SlotSpec(anchor=i) for i in range(len(rows))), rows)
 
-    def plan(self, segment: Segment, fields: Mapping[str, Words | Slots]) -> tuple[SlotSpec, ...]:
-        return self.base.plan(segment, fields)
-
-    def word_grammar(
-        self, segment: Segment, request: Request, fields: Mapping[str, Words | Slots]
-    ) -> WordGrammar:
-        return self.base.word_grammar(segment, request, fields)
-
-    def slot_position(
-        self, segment: Segment, spec: SlotSpec, value: np.ndarray
-    ) -> tuple[float, ...]:
-        return self.base.slot_position(segment, spec, value)
-
-    def word_anchors(self, segment: Segment, words: tuple[str, ...]) -> tuple[int, ...]:
-        return self.base.word_anchors(segment, words)
-
-    def atom_order(self, structure: Structure) -> list[int]:
-        return self.base.atom_order(_bare(structure))
+    def unconditional(self, request: Request) -> Request | None:
+        """Without the pattern, and without what guidance stresses in the base."""
+        inner, pattern = self.base.unconditional(request), request.fields[SEGMENT]
+        assert isinstance(pattern, Slots)
+        if inner is None and not pattern.values.any():
+            return None
+        request = request if inner is None else inner
+        none = self._slots(np.zeros(self.grid.points))
+        return replace(request, fields={**request.fields, SEGMENT: none})
 
     def atoms_of(self, structure: Any, sequence: TokenSequence) -> list[int | None]:
         """As the base says; anchors of a pattern are stretches of it, no atoms."""
         pattern = sequence.kinds == self.vocabulary.kind(PXRD)
         anchors = np.where(pattern, -1, sequence.anchors)
-        found = self.base.atoms_of(_bare(structure), replace(sequence, anchors=anchors))
+        found = self.base.atoms_of(self.inner(structure), replace(sequence, anchors=anchors))
         return [None if p else atom for p, atom in zip(pattern, found, strict=True)]
-
-    def finish(self, structure: Structure, request: Request) -> Structure:
-        return self.base.finish(structure, request)
-
-    def verify(self, structure: Structure, request: Request) -> str:
-        return self.base.verify(structure, request)
 
     def fit_statistics(self, structures: Iterable[Any]) -> None:
         """Of the base's slots; a pattern is relative already."""
-        self.base.fit_statistics([_bare(s) for s in structures])
+        self.base.fit_statistics([self.inner(s) for s in structures])
         self.vocabulary = self.base.vocabulary
-
-
-def _bare(structure: Any) -> Any:
-    return structure.structure if isinstance(structure, Diffracted) else structure

@@ -145,7 +145,10 @@ class UnifiedTokenizer(LayoutTokenizer):
                 f"or kind: {' or '.join(self.parts)}"
             )
         made = self.parts[names[0]].request(wanted, id)
-        return PartRequest(made.fields, made.constraints, made.id, names[0])
+        return PartRequest(made.fields, made.constraints, made.id, made.asked, names[0])
+
+    def unconditional(self, request: Request) -> Request | None:
+        return self._asked(request).unconditional(request)
 
     def finish(self, structure: Structure, request: Request) -> Structure:
         return self._asked(request).finish(structure, request)

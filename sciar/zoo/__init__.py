@@ -42,14 +42,34 @@ class ZooModel:
     @property
     def task(self) -> str:
         """Task of its tokenizer, e.g. ``csp``; empty if it has only one."""
-        return (
-            "" if self.is_encoder else str(self.config["tokenizer"]["init_args"].get("task") or "")
-        )
+        return str(self._arguments.get("task") or "")
 
     @property
     def max_atoms(self) -> int | None:
         """Largest structure that it takes or makes."""
-        return None if self.is_encoder else self.config["tokenizer"]["init_args"].get("max_atoms")
+        return self._arguments.get("max_atoms")
+
+    @property
+    def _arguments(self) -> dict[str, Any]:
+        """Of the tokenizer of its structures, around which others may stand."""
+        if self.is_encoder:
+            return {}
+        found = self.config["tokenizer"]["init_args"]
+        while "base" in found:
+            found = found["base"].get("init_args") or {}
+        return found
+
+    @property
+    def properties(self) -> list[str]:
+        """A line for each property that its structures may be asked for."""
+        if self.is_encoder:
+            return []
+        lines = []
+        for p in self.config["tokenizer"]["init_args"].get("properties") or []:
+            unit = f" {p['unit']}" if p.get("unit") else ""
+            seen = f"{p['low']:g} to {p['high']:g}{unit} in {p['count']:,} training records"
+            lines.append(f"--condition {p['name']}=VALUE   {seen}")
+        return lines
 
     @property
     def info(self) -> dict[str, Any]:

@@ -35,6 +35,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {"tokenization", "generation", "evaluation", "datasets", "folder", "inheritance"},
     "folder": NETWORK | {"tokenization"},
     "inheritance": NETWORK | {"folder", "tokenization"},
+    "oracle": {"tokenization"},
+    "importing": NETWORK | {"folder", "tokenization"},
     "zoo": {"folder"},
     "training": {"tasks", "datasets", "folder", "model", "nn", "objectives"},
     "testing": NETWORK | {"tokenization", "generation", "tasks"},

@@ -1,0 +1,1 @@
+"""Models of other systems as model folders, and back: names, sizes, and nothing executed."""

@@ -1,0 +1,1 @@
+"""Property oracles: networks that judge what conditional models make, and share no weight."""
