@@ -115,6 +115,7 @@ class ReferenceEncoder(nn.Module):
     def begin(self) -> None:
         """Rounds of attention begin as nothing, so that a trained model can be given some."""
         for layer in self.rounds:
+            assert isinstance(layer, Among)
             nn.init.xavier_uniform_(layer.qkv.weight)
             nn.init.xavier_uniform_(layer.up.weight)
         if self.more is not None:
