@@ -12,7 +12,16 @@ from typing import Any
 
 import torch
 
-from benchmarks import annotate, data, encoder, generation, octrees, quality, training
+from benchmarks import (
+    annotate,
+    data,
+    encoder,
+    generation,
+    octrees,
+    quality,
+    retrieval,
+    training,
+)
 
 Rows = list[dict[str, Any]]
 PARTS: dict[str, tuple[str, Callable[..., Rows]]] = {
@@ -25,6 +34,7 @@ PARTS: dict[str, tuple[str, Callable[..., Rows]]] = {
         "Molecules from octrees, 5.8 M parameters, led through real molecules",
         octrees.run,
     ),
+    "retrieval": ("Index of known structures, synthetic crystals, three templates", retrieval.run),
     "tokenizers": ("Tokenizers against the parser", data.tokenizers),
     "encoder": ("Encoder of proteins: share of the matrix rate (fp32)", encoder.speed),
     "store": ("Vectors of an encoder, made and written, and read from disk", encoder.store),

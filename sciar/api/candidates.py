@@ -205,15 +205,7 @@ def _of_composition(
     distinct = [s for s in able if s.id not in repeats]
     relaxations: dict[str, Relaxation] = {}
     if maker is not None and distinct:
-        from sciar.evaluation.potentials import relaxed
-
-        calculator = maker()
-        for sample in distinct:
-            crystal = _drawn(sample)
-            assert crystal is not None
-            relaxations[sample.id] = relaxed(
-                crystal, calculator, steps=options.steps, fmax=options.fmax
-            )
+        relaxations = _relaxations(distinct, maker, options)
         repeats |= _after_relaxation(distinct, relaxations, options)
         distinct = [s for s in distinct if s.id not in repeats]
     ranks = _ranks(distinct, relaxations)
@@ -227,6 +219,25 @@ def _of_composition(
         )
         for sample in samples
     ]
+
+
+def _relaxations(
+    samples: Sequence[Sample], maker: Callable[[], Any], options: RankOptions
+) -> dict[str, Relaxation]:
+    """What the potential makes of each sample, by id."""
+    from sciar.evaluation.potentials import relaxed
+
+    found: dict[str, Relaxation] = {}
+    calculator = maker()
+    for sample in samples:
+        crystal = _drawn(sample)
+        assert crystal is not None
+        made = relaxed(crystal, calculator, steps=options.steps, fmax=options.fmax)
+        if made.crystal is None:
+            # An error may leave a calculator half set up, and the next crystal must not see it.
+            calculator = maker()
+        found[sample.id] = made
+    return found
 
 
 def _repeats(

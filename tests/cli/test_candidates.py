@@ -53,7 +53,7 @@ def test_candidates_from_a_folder_are_ranked_and_shown(
     records = {r.id: r for r in read_all(out)[0]}
     assert {row["id"] for row in able} <= set(records)
     text = page.read_text(encoding="utf-8")
-    for word in ("Candidates for Cu3Pd, by energy", "Budgets", "Templates", "eV/atom",
+    for word in ("Candidates for PdCu3, by energy", "Budgets", "Templates", "eV/atom",
                  "nearest known", "space group"):  # fmt: skip
         assert word in text, word
 
