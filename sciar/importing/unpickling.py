@@ -60,7 +60,7 @@ def read_checkpoint(path: Path, packages: Sequence[str]) -> Checkpoint:
         raise ModelError(f"{path}: not a checkpoint in PyTorch's format (a zip archive)")
     try:
         named = get_unsafe_globals_in_checkpoint(str(path))
-        classes = [_stand_in(path, name, packages) for name in named]
+        classes: list[Any] = [_stand_in(path, name, packages) for name in named]
         with safe_globals(classes):
             found = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except ModelError:

@@ -11,6 +11,7 @@ from sciar.records import Structure
 from sciar.tokenization.base import LayoutTokenizer
 from sciar.tokenization.cursor import Request, WordGrammar
 from sciar.tokenization.layout import Segment, Slots, SlotSpec, Words
+from sciar.tokenization.slot_constraints import SlotConstraint
 from sciar.tokenization.vocabulary import Vocabulary
 
 
@@ -57,6 +58,11 @@ class AroundTokenizer(LayoutTokenizer):
         self, segment: Segment, spec: SlotSpec, value: np.ndarray
     ) -> tuple[float, ...]:
         return self.base.slot_position(segment, spec, value)
+
+    def slot_constraint(
+        self, segment: Segment, request: Request, fields: Mapping[str, Words | Slots]
+    ) -> SlotConstraint | None:
+        return self.base.slot_constraint(segment, request, fields)
 
     def word_anchors(self, segment: Segment, words: tuple[str, ...]) -> tuple[int, ...]:
         return self.base.word_anchors(segment, words)

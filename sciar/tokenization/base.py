@@ -13,6 +13,7 @@ from sciar.records import Record, Structure, kind_of
 from sciar.tokenization.cursor import Cursor, Request, WordGrammar
 from sciar.tokenization.layout import Layout, Segment, Slots, SlotSpec, Words
 from sciar.tokenization.sequence import TokenSequence
+from sciar.tokenization.slot_constraints import SlotConstraint
 from sciar.tokenization.vocabulary import Vocabulary, fingerprint
 
 
@@ -192,6 +193,12 @@ class LayoutTokenizer(ABC):
     ) -> tuple[float, ...]:
         """Where a slot stands once its payload is known; by default where it was announced."""
         return spec.place
+
+    def slot_constraint(
+        self, segment: Segment, request: Request, fields: Mapping[str, Words | Slots]
+    ) -> SlotConstraint | None:
+        """What a request wants of the payloads of a slot segment; by default nothing."""
+        return None
 
     def config(self) -> dict[str, Any]:
         """Constructor arguments beside the vocabulary, in plain types."""

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from sciar.errors import UsageError
+from sciar.errors import RecordError, UsageError
 from sciar.records import Crystal, Record, Structure
 from sciar.tokenization.base import LayoutTokenizer
 from sciar.tokenization.cell import from_parameters, reduce_cell, to_parameters
@@ -21,6 +21,9 @@ from sciar.tokenization.cursor import Request, WordGrammar
 from sciar.tokenization.elements import SYMBOLS, canonical_key
 from sciar.tokenization.layout import Layout, Segment, Slots, SlotSpec, Words
 from sciar.tokenization.order import canonical_order
+from sciar.tokenization.site_constraints import FittedCell, SymmetricSites, fixed_sites
+from sciar.tokenization.slot_constraints import Given, SlotConstraint
+from sciar.tokenization.symmetry import space_group
 from sciar.tokenization.vocabulary import SlotKind, Vocabulary
 
 LATTICE, SITE = "<lattice>", "<site>"
@@ -54,6 +57,8 @@ class CrystalTokenizer(LayoutTokenizer):
 
     makes = ("crystals",)
     atom_segment = "sites"
+    places_sites: ClassVar[bool] = True
+    """Whether slots of sites hold fractions of the cell vectors, which constraints may set."""
     floors: ClassVar[dict[str, float]] = {LATTICE: 0.02, SITE: 0.02}
     """Two per cent of a length or of a cell vector, a degree of an angle."""
 
@@ -78,7 +83,11 @@ class CrystalTokenizer(LayoutTokenizer):
         self.coordinates = coordinates
         self.vocabulary = vocabulary or crystal_vocabulary(coordinates=coordinates)
         words = "given" if task == "csp" else "generated"
-        self.conditions = ("composition", *(("elements", "max_atoms") if task == "denovo" else ()))
+        self.conditions = (
+            "composition",
+            *(("elements", "max_atoms") if task == "denovo" else ()),
+            *(("space_group", "sites") if self.places_sites else ()),
+        )
         self.layout = Layout(
             name=f"crystal-{task}",
             segments=(
@@ -117,8 +126,7 @@ class CrystalTokenizer(LayoutTokenizer):
             frac = (frac - frac[0]) % 1.0
         n = len(species)
         words = Words(species, tuple(range(n)))
-        if self.coordinates == "plain":
-            frac = (frac - SEAM) % 1.0 + SEAM
+        frac = self._wrapped(frac)
         return {
             "composition": words,
             "lattice": Slots((SlotSpec(),), to_parameters(lattice, n)[None]),
@@ -162,15 +170,83 @@ class CrystalTokenizer(LayoutTokenizer):
         return CompositionGrammar(self.vocabulary, self.max_atoms, **request.constraints)
 
     def request(self, constraints: Mapping[str, Any], id: str = "") -> Request:
-        """``composition`` (exact), or for de novo models ``elements`` and ``max_atoms``."""
-        counts, wanted = exact_composition(self.known(constraints), self.task, self.max_atoms)
+        """``composition`` (exact), or for de novo models ``elements`` and ``max_atoms``.
+
+        With a composition also ``space_group`` (number or symbol; the cell is then the conventional
+        one of the group) or ``sites`` (``[{element, frac}, ...]``, positions that are kept).
+        """
+        asked = self.known(constraints)
+        placed = {k: asked.pop(k) for k in ("space_group", "sites") if k in asked}
+        counts, wanted = exact_composition(asked, self.task, self.max_atoms)
         if counts is None:
+            if placed:
+                raise UsageError(f"{' and '.join(placed)}: give a composition too")
             CompositionGrammar(self.vocabulary, self.max_atoms, **wanted)
             return Request({}, wanted, id)
         for symbol in counts:
             self.vocabulary.id(symbol)
         species = tuple(s for s in sorted(counts, key=canonical_key) for _ in range(counts[s]))
-        return Request({"composition": Words(species, tuple(range(len(species))))}, {}, id)
+        words = Words(species, tuple(range(len(species))))
+        return Request({"composition": words}, self._placed(placed, counts, species), id)
+
+    def _placed(
+        self, placed: Mapping[str, Any], counts: Mapping[str, int], species: Sequence[str]
+    ) -> dict[str, Any]:
+        """The constraints of the numbers, checked.
+
+        Raises:
+            UsageError: both at once.
+            RecordError: a group that cannot hold the composition, or impossible sites.
+        """
+        if len(placed) == 2:
+            raise UsageError("space_group and sites contradict each other: give one of them")
+        if "space_group" in placed:
+            group = space_group(placed["space_group"])
+            SymmetricSites(group, species, self._wrapped)
+            return {"space_group": group}
+        if "sites" in placed:
+            fixed = fixed_sites(placed["sites"], counts)
+            if fixed and species[0] not in fixed:
+                raise RecordError(
+                    f"positions count from the first site of {species[0]}: fix one of these too",
+                    field="sites",
+                )
+            return {"sites": fixed} if fixed else {}
+        return {}
+
+    def _wrapped(self, frac: np.ndarray) -> np.ndarray:
+        """Fractions in the range that the payloads have."""
+        return (frac - SEAM) % 1.0 + SEAM if self.coordinates == "plain" else frac % 1.0
+
+    def slot_constraint(
+        self, segment: Segment, request: Request, fields: Mapping[str, Words | Slots]
+    ) -> SlotConstraint | None:
+        words, wanted = fields["composition"], request.constraints
+        assert isinstance(words, Words)
+        if "space_group" in wanted:
+            if segment.name == "lattice":
+                return FittedCell(wanted["space_group"], len(words.tokens))
+            return SymmetricSites(wanted["space_group"], words.tokens, self._wrapped)
+        if "sites" in wanted and segment.name == "sites":
+            fixed, origin = wanted["sites"], wanted["sites"][words.tokens[0]][0]
+            first = {s: words.tokens.index(s) for s in fixed}
+            return Given(
+                {first[s] + k: self._wrapped(frac - origin)
+                 for s, own in fixed.items() for k, frac in enumerate(own)}
+            )  # fmt: skip
+        return None
+
+    def finish(self, structure: Structure, request: Request) -> Structure:
+        """With fixed sites, the crystal about the origin that their positions count from."""
+        if "sites" not in request.constraints:
+            return structure
+        assert isinstance(structure, Crystal)
+        fixed = request.constraints["sites"]
+        frac = (structure.frac + fixed[structure.species[0]][0]) % 1.0
+        for symbol, own in fixed.items():
+            start = structure.species.index(symbol)
+            frac[start : start + len(own)] = own
+        return Crystal(structure.lattice, structure.species, frac)
 
     def conditions_of(self, record: Record) -> dict[str, Any]:
         self.check_kind(record.structure)

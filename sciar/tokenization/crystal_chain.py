@@ -42,6 +42,8 @@ class ChainedCrystalTokenizer(CrystalTokenizer):
         vocabulary: stored vocabulary of a trained model.
     """
 
+    places_sites = False
+
     def __init__(
         self,
         task: str = "csp",

@@ -15,6 +15,7 @@ import numpy as np
 from sciar.errors import RecordError
 from sciar.tokenization.layout import Layout, Segment, Slots, SlotSpec, Words, Writer
 from sciar.tokenization.sequence import TokenSequence
+from sciar.tokenization.slot_constraints import SlotConstraint
 from sciar.tokenization.vocabulary import Vocabulary
 
 
@@ -133,6 +134,12 @@ class Planner(Protocol):
         """Where a slot stands once its payload is known; for layouts with axes."""
         ...
 
+    def slot_constraint(
+        self, segment: Segment, request: Request, fields: Mapping[str, Words | Slots]
+    ) -> SlotConstraint | None:
+        """What the request wants of the payloads of a slot segment."""
+        ...
+
 
 class Cursor:
     """Walks the layout of ``planner`` for one request.
@@ -164,6 +171,8 @@ class Cursor:
         self._open_word = self._open_number = False
         self._start = 0
         self._specs: tuple[SlotSpec, ...] | None = None
+        self._constraint: SlotConstraint | None = None
+        self._given: dict[int, np.ndarray] = {}
         self._filled = 0
         self._expected: Expectation | None = None
         self._settle()
@@ -224,7 +233,13 @@ class Cursor:
         self._settle()
 
     def push_value(self, value: np.ndarray) -> None:
-        """Fill the next slot with its payload of (width,) numbers, then go on."""
+        """Fill the next slot with its payload of (width,) numbers, then go on.
+
+        Where the request constrains it, what is written is what the constraint makes of it.
+        """
+        if self._constraint is not None and not self._open_number:
+            value, *following = self._constraint.settle(self._filled, value)
+            self._given |= {self._filled + 1 + i: v for i, v in enumerate(following)}
         self.writer.values[-1][0, : len(value)] = value
         if self._open_number:
             assert self._mixed is not None
@@ -377,20 +392,31 @@ class Cursor:
                 self.failure = str(error)
                 return True
             self._start, self._filled = len(self.writer.ids), 0
+            self._constraint = self.planner.slot_constraint(segment, self.request, self.fields)
+            self._given = dict(self._constraint.given()) if self._constraint is not None else {}
         if self._filled == len(self._specs):
             self._close_slots(segment)
             return False
-        pinned = self._filled < segment.pinned
-        spec = self._specs[self._filled]
-        self.writer.slot(segment.slot, spec, self._start, 0.0 if pinned else segment.weight)
-        if pinned:
-            if self.layout.axes:
-                zero = np.zeros(self.vocabulary.slots[self.vocabulary.kind(segment.slot) - 1].width)
-                at = self.planner.slot_position(segment, spec, zero)
-                self.writer.positions[-1] = self._somewhere(at)
-            self._filled += 1
-            return False
-        return True
+        spec, known = self._specs[self._filled], self._known_payload(segment)
+        weight = segment.weight if known is None else 0.0
+        self.writer.slot(segment.slot, spec, self._start, weight)
+        if known is None:
+            return True
+        self.writer.values[-1][0, : len(known)] = known
+        if self.layout.axes:
+            at = self.planner.slot_position(segment, spec, known)
+            self.writer.positions[-1] = self._somewhere(at)
+        self._filled += 1
+        return False
+
+    def _known_payload(self, segment: Segment) -> np.ndarray | None:
+        """Payload of the next slot, if it is given or pinned."""
+        free = self._constraint is not None and self._constraint.free
+        if self._filled in self._given:
+            return self._given[self._filled]
+        if free or self._filled >= segment.pinned:
+            return None
+        return np.zeros(self.vocabulary.slots[self.vocabulary.kind(segment.slot) - 1].width)
 
     def _close_slots(self, segment: Segment) -> None:
         width = self.vocabulary.slots[self.vocabulary.kind(segment.slot) - 1].width

@@ -22,6 +22,7 @@ from sciar.tokenization.cursor import Cursor, Request, WordGrammar
 from sciar.tokenization.layout import Layout, Segment, Slots, SlotSpec, Words
 from sciar.tokenization.molecule import MoleculeTokenizer
 from sciar.tokenization.sequence import TokenSequence
+from sciar.tokenization.slot_constraints import SlotConstraint
 from sciar.tokenization.vocabulary import Vocabulary, fingerprint
 
 
@@ -178,6 +179,11 @@ class UnifiedTokenizer(LayoutTokenizer):
         fields: Mapping[str, Words | Slots] | None = None,
     ) -> WordGrammar:
         return self._asked(request).word_grammar(segment, request, fields or {})
+
+    def slot_constraint(
+        self, segment: Segment, request: Request, fields: Mapping[str, Words | Slots]
+    ) -> SlotConstraint | None:
+        return self._asked(request).slot_constraint(segment, request, fields)
 
     def fit_statistics(self, structures: Iterable[Structure]) -> None:
         """Measure the slot kinds of each part on the structures that it takes."""
