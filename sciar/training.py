@@ -131,6 +131,7 @@ class ExportModel(L.Callback):
             **_counts(trainer),
             **getattr(trainer.datamodule, "facts", {}),  # type: ignore[attr-defined]
             **_format(trainer),
+            **getattr(pl_module, "facts", {}),
             **_objective(pl_module),
             "steps": trainer.global_step,
             "parameters": sum(p.numel() for p in model.parameters()),

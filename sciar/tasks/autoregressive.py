@@ -55,6 +55,10 @@ class AutoregressiveTask(L.LightningModule):
         new_only: train only what new symbols have brought
             (:func:`sciar.inheritance.train_only_new`); the old vocabulary must be the beginning of
             the new one.
+
+    Attributes:
+        facts: of the model to start from that stay true of this one: with ``new_only`` how its
+            answers are calibrated, without which the same weights would answer otherwise.
     """
 
     def __init__(
@@ -80,6 +84,7 @@ class AutoregressiveTask(L.LightningModule):
         self.input_lr = lr / 10 if input_lr is None else input_lr
         self.betas, self.warmup, self.final_lr = betas, warmup, final_lr
         self.matmul_precision, self.seed = matmul_precision, seed
+        self.facts: dict[str, Any] = {}
         self._steps = 1
         self._sums: Tensor | None = None  # (parts, 2) losses and weights of a pass so far
         self._parts: list[str] = []
@@ -100,6 +105,7 @@ class AutoregressiveTask(L.LightningModule):
                 # Decay would move old rows that have no gradient.
                 self.weight_decay = 0.0
                 train_only_new(source.model.vocabulary, self.model)
+                self.facts = {k: v for k, v in source.info.items() if k == "calibration"}
 
     def setup(self, stage: str) -> None:
         torch.set_float32_matmul_precision(self.matmul_precision)

@@ -20,6 +20,7 @@ from sciar.tasks.autoregressive import AutoregressiveTask
 from sciar.tasks.averaging import EMAWeightAveraging
 from sciar.tokenization.packing import pack
 from sciar.tokenization.protein import ProteinTokenizer
+from sciar.training import ExportModel
 
 pytestmark = pytest.mark.filterwarnings("ignore")
 
@@ -79,10 +80,9 @@ def test_what_is_no_average_is_refused() -> None:
             EMAWeightAveraging(**wrong)  # type: ignore[arg-type]
 
 
-def answers(model: Any, tokens: ProteinTokenizer, names: list[str]) -> list[tuple[Any, ...]]:
-    made = Model(ModelFolder("m", model.eval(), tokens, {}, {}, ""))
+def answers(folder: Path, names: list[str]) -> list[tuple[Any, ...]]:
     asked = [protein(n, n) for n in (5, 23, 40, 61)]
-    rows = made.annotate(asked, names)
+    rows = Model(load_folder(folder)).annotate(asked, names)
     return [(r.task, r.status, r.value, r.confidence, r.logp) for r in rows]
 
 
@@ -90,7 +90,9 @@ def test_growth_under_an_average_leaves_old_answers_bit_for_bit(tmp_path: Path) 
     old_names = ["place", "places", "enzyme", "heat", "amount", "states", "sites", "phospho"]
     new = {"terms": TASKS["terms"], "signed": TASKS["signed"], "cut": TASKS["cut"]}
     tokens = tokenizer(*old_names)
-    save_folder(tmp_path / "m", ModelFolder("old", network(tokens, 5), tokens, {}, {}, ""))
+    calibration = {"sites": {"threshold": 0.05}, "place": {"temperature": 3.0}}
+    info = {"calibration": calibration, "data": "old"}
+    save_folder(tmp_path / "m", ModelFolder("old", network(tokens, 5), tokens, {}, info, ""))
     old = load_folder(tmp_path / "m")
     grown = ProteinTokenizer(new, max_length=2048, extends=str(tmp_path / "m"))
     task = AutoregressiveTask(
@@ -99,9 +101,12 @@ def test_growth_under_an_average_leaves_old_answers_bit_for_bit(tmp_path: Path) 
     )  # fmt: skip
     start = {k: v.clone() for k, v in task.model.state_dict().items()}
     batch = pack([grown.encode(note) for note in EXAMPLES if note.task in new])
-    trained(task, [batch] * 12, 12, EMAWeightAveraging(0.99))
+    export = ExportModel(str(tmp_path / "n"), "grown")
+    trained(task, [batch] * 12, 12, EMAWeightAveraging(0.99), export)
     moved = [k for k, v in task.model.state_dict().items() if not torch.equal(v, start[k])]
     assert "words.out.weight" in moved and not any("decoder" in name for name in moved)
-    before = answers(old.model, old.tokenizer, old_names)  # type: ignore[arg-type]
-    assert answers(task.model, grown, old_names) == before
+    before = answers(tmp_path / "m", old_names)
+    assert answers(tmp_path / "n", old_names) == before
     assert all(status == "ok" for _, status, *_ in before)
+    found = load_folder(tmp_path / "n").info
+    assert found["calibration"] == calibration and found["data"] != "old"
