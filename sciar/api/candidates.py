@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 RANKINGS = ("likelihood", "energy", "both")
 COMPARED = 10
 """Known structures that each candidate is compared with."""
+_SAME = 1e-3
+"""Distances that agree within this: the known structure of more similar elements is named."""
 
 
 @dataclass(frozen=True)
@@ -297,7 +299,7 @@ def _nearest(crystal: Crystal | None, index: StructureIndex | None) -> Nearest |
     best: tuple[float, Any] | None = None
     for hit in hits:
         distance = rms_distance((crystal, index.template(hit)))
-        if distance is not None and (best is None or distance < best[0]):
+        if distance is not None and (best is None or distance < best[0] - _SAME):
             best = (distance, hit)
     if best is None:
         return Nearest("", "", None, len(hits))
