@@ -149,7 +149,11 @@ def check_rank(model: Model, rank: str, options: RankOptions) -> Callable[[], An
 
 
 def ranked_candidates(
-    model: Model, samples: Sequence[Sample], rank: str, options: RankOptions
+    model: Model,
+    samples: Sequence[Sample],
+    rank: str,
+    options: RankOptions,
+    stop: Callable[[], bool] = lambda: False,
 ) -> list[Candidate]:
     """Compare, relax and rank the samples of a run, composition by composition.
 
@@ -158,6 +162,7 @@ def ranked_candidates(
         samples: with log-likelihoods.
         rank: decides the order of what is returned; all ranks that can be told are.
         options: of relaxation and comparison.
+        stop: asked before each relaxation; once it says so, no further one is begun.
 
     Returns:
         One candidate a sample; of each composition the best first, then duplicates, then failures.
@@ -165,14 +170,34 @@ def ranked_candidates(
     maker = check_rank(model, rank, options)
     tokenizer = model.tokenizer
     index = tokenizer.index if isinstance(tokenizer, RetrievalCrystalTokenizer) else None
+    # The likeliest of equal samples stands for them.
+    able = [s for s in samples if _drawn(s) is not None]
+    able.sort(key=lambda s: (-score(s, "atom"), s.index))
+    repeats = _repeats(able, [_drawn(s) for s in able], options)
+    distinct = [s for s in able if s.id not in repeats]
+    relaxations = {} if maker is None else _relaxations(distinct, maker, options, stop)
+    repeats |= _after_relaxation(distinct, relaxations, options)
     groups: dict[str, list[Sample]] = defaultdict(list)
     for sample in samples:
         groups[sample.input].append(sample)
     found: list[Candidate] = []
     for group in groups.values():
-        placed = _of_composition(group, maker, index, options)
+        ranks = _ranks([s for s in group if s in distinct and s.id not in repeats], relaxations)
+        placed = [
+            Candidate(
+                sample,
+                ranks.get(sample.id, {}),
+                repeats.get(sample.id, ""),
+                relaxations.get(sample.id),
+            )
+            for sample in group
+        ]
         found += sorted(placed, key=lambda c: _order(c, rank))
-    return [replace(c, sample=_noted(c)) for c in found]
+    compared = [
+        c if c.duplicate_of else replace(c, nearest=_nearest(_drawn(c.sample), index))
+        for c in found
+    ]
+    return [replace(c, sample=_noted(c)) for c in compared]
 
 
 def _drawn(sample: Sample) -> Crystal | None:
@@ -193,45 +218,20 @@ def _order(candidate: Candidate, rank: str) -> tuple[int, int, int]:
     return kind, 0, candidate.sample.index
 
 
-def _of_composition(
-    samples: Sequence[Sample],
-    maker: Callable[[], Any] | None,
-    index: StructureIndex | None,
-    options: RankOptions,
-) -> list[Candidate]:
-    """Candidates of one composition, in the order of its samples."""
-    # The likeliest of equal samples stands for them.
-    able = [s for s in samples if _drawn(s) is not None]
-    able.sort(key=lambda s: (-score(s, "atom"), s.index))
-    repeats = _repeats(able, [_drawn(s) for s in able], options)
-    distinct = [s for s in able if s.id not in repeats]
-    relaxations: dict[str, Relaxation] = {}
-    if maker is not None and distinct:
-        relaxations = _relaxations(distinct, maker, options)
-        repeats |= _after_relaxation(distinct, relaxations, options)
-        distinct = [s for s in distinct if s.id not in repeats]
-    ranks = _ranks(distinct, relaxations)
-    return [
-        Candidate(
-            sample,
-            ranks.get(sample.id, {}),
-            repeats.get(sample.id, ""),
-            relaxations.get(sample.id),
-            _nearest(_drawn(sample), index) if sample in distinct else None,
-        )
-        for sample in samples
-    ]
-
-
 def _relaxations(
-    samples: Sequence[Sample], maker: Callable[[], Any], options: RankOptions
+    samples: Sequence[Sample],
+    maker: Callable[[], Any],
+    options: RankOptions,
+    stop: Callable[[], bool],
 ) -> dict[str, Relaxation]:
     """What the potential makes of each sample, by id."""
     from sciar.evaluation.potentials import relaxed
 
     found: dict[str, Relaxation] = {}
-    calculator = maker()
+    calculator = maker() if samples else None
     for sample in samples:
+        if stop():
+            break
         crystal = _drawn(sample)
         assert crystal is not None
         made = relaxed(crystal, calculator, steps=options.steps, fmax=options.fmax)
@@ -245,13 +245,15 @@ def _relaxations(
 def _repeats(
     samples: Sequence[Sample], crystals: Sequence[Crystal | None], options: RankOptions
 ) -> dict[str, str]:
-    """Id of a sample -> id of the earlier one that it equals."""
+    """Id of a sample -> id of the earlier one of its input that it equals."""
     from sciar.evaluation.duplicates import group_duplicates
 
     if len(samples) < 2:
         return {}
     work = {"jobs": options.jobs, "timeout": options.timeout, "progress": options.progress}
-    groups = group_duplicates([c for c in crystals if c is not None], **work)  # type: ignore[arg-type]
+    inputs = [s.input for s in samples]
+    known = [c for c in crystals if c is not None]
+    groups = group_duplicates(known, apart=inputs, **work)  # type: ignore[arg-type]
     return {samples[i].id: samples[first].id for i, first in enumerate(groups.group) if first != i}
 
 
@@ -259,7 +261,8 @@ def _after_relaxation(
     samples: Sequence[Sample], relaxations: Mapping[str, Relaxation], options: RankOptions
 ) -> dict[str, str]:
     """Those that became equal; the one of lowest energy stands for them."""
-    settled = [s for s in samples if relaxations[s.id].crystal is not None]
+    done = ((s, relaxations.get(s.id)) for s in samples)
+    settled = [s for s, about in done if about is not None and about.crystal is not None]
     settled.sort(key=lambda s: (_energy(relaxations[s.id]), s.index))
     return _repeats(settled, [relaxations[s.id].crystal for s in settled], options)
 
