@@ -21,7 +21,7 @@ from sciar.tokenization.crystal_retrieval import RetrievalCrystalTokenizer
 if TYPE_CHECKING:
     from sciar.api.model import Model
     from sciar.evaluation.potentials import Relaxation
-    from sciar.retrieval.index import StructureIndex
+    from sciar.retrieval.index import Hit, StructureIndex
 
 RANKINGS = ("likelihood", "energy", "both")
 COMPARED = 10
@@ -87,8 +87,8 @@ class Candidate:
         ranks: ranking -> place among the distinct candidates of its composition, from 1.
         duplicate_of: id of the candidate that it repeats, "" if it is the first of its kind.
         relaxation: what the potential made of it, if it was asked.
-        nearest: nearest known structure; ``None`` where the model knows none, or there is no
-            structure.
+        nearest: known structure nearest to the sample as drawn; ``None`` for duplicates, without a
+            structure, and for models that know none.
     """
 
     sample: Sample
@@ -176,28 +176,27 @@ def ranked_candidates(
     repeats = _repeats(able, [_drawn(s) for s in able], options)
     distinct = [s for s in able if s.id not in repeats]
     relaxations = {} if maker is None else _relaxations(distinct, maker, options, stop)
-    repeats |= _after_relaxation(distinct, relaxations, options)
+    merged = _after_relaxation(distinct, relaxations, options)
+    nearest = _nearest(distinct, index, options)
     groups: dict[str, list[Sample]] = defaultdict(list)
     for sample in samples:
         groups[sample.input].append(sample)
     found: list[Candidate] = []
     for group in groups.values():
-        ranks = _ranks([s for s in group if s in distinct and s.id not in repeats], relaxations)
+        own = [s for s in group if s.id in nearest]
+        ranks = _ranks(own, [s for s in own if s.id not in merged], relaxations)
         placed = [
             Candidate(
                 sample,
                 ranks.get(sample.id, {}),
-                repeats.get(sample.id, ""),
+                repeats.get(sample.id, "") or merged.get(sample.id, ""),
                 relaxations.get(sample.id),
+                nearest.get(sample.id),
             )
             for sample in group
         ]
         found += sorted(placed, key=lambda c: _order(c, rank))
-    compared = [
-        c if c.duplicate_of else replace(c, nearest=_nearest(_drawn(c.sample), index))
-        for c in found
-    ]
-    return [replace(c, sample=_noted(c)) for c in compared]
+    return [replace(c, sample=_noted(c)) for c in found]
 
 
 def _drawn(sample: Sample) -> Crystal | None:
@@ -273,13 +272,17 @@ def _energy(relaxation: Relaxation | None) -> float:
 
 
 def _ranks(
-    samples: Sequence[Sample], relaxations: Mapping[str, Relaxation]
+    drawn: Sequence[Sample], settled: Sequence[Sample], relaxations: Mapping[str, Relaxation]
 ) -> dict[str, dict[str, int]]:
-    """Places from 1 under each ranking; one by energy needs an energy that can be trusted."""
+    """Places from 1 under each ranking; one by energy needs an energy that can be trusted.
+
+    ``drawn`` are distinct as drawn: likelihood ranks these, whatever relaxation makes of them.
+    ``settled`` are those that are still distinct afterwards.
+    """
     places: dict[str, dict[str, int]] = defaultdict(dict)
-    likely = [s for s in samples if score(s, "atom") > -math.inf]
+    likely = [s for s in drawn if score(s, "atom") > -math.inf]
     likely.sort(key=lambda s: (-score(s, "atom"), s.index))
-    low = [s for s in samples if _energy(relaxations.get(s.id)) < math.inf]
+    low = [s for s in settled if _energy(relaxations.get(s.id)) < math.inf]
     low.sort(key=lambda s: (_energy(relaxations[s.id]), s.index))
     for name, ordered in (("likelihood", likely), ("energy", low)):
         for place, sample in enumerate(ordered, start=1):
@@ -292,18 +295,31 @@ def _ranks(
     return places
 
 
-def _nearest(crystal: Crystal | None, index: StructureIndex | None) -> Nearest | None:
-    """The best match among the known structures nearest in composition, elements exchanged."""
-    if crystal is None or index is None:
-        return None
+def _nearest(
+    samples: Sequence[Sample], index: StructureIndex | None, options: RankOptions
+) -> dict[str, Nearest | None]:
+    """Best match of each sample among known structures, elements exchanged; ``None``: no index."""
+    if index is None:
+        return {s.id: None for s in samples}
     from sciar.evaluation.matching import rms_distance
+    from sciar.evaluation.processes import ProcessMap
 
-    hits = index.nearest(crystal.composition, COMPARED)
-    best: tuple[float, Any] | None = None
-    for hit in hits:
-        distance = rms_distance((crystal, index.template(hit)))
-        if distance is not None and (best is None or distance < best[0] - _SAME):
-            best = (distance, hit)
-    if best is None:
-        return Nearest("", "", None, len(hits))
-    return Nearest(best[1].id, best[1].formula, best[0], len(hits))
+    crystals = {s.id: crystal for s in samples if (crystal := _drawn(s)) is not None}
+    hits = {name: index.nearest(c.composition, COMPARED) for name, c in crystals.items()}
+    asked = [(name, hit) for name, found in hits.items() for hit in found]
+    pairs = [(crystals[name], index.template(hit)) for name, hit in asked]
+    best: dict[str, tuple[float, Hit]] = {}
+    if pairs:
+        with ProcessMap(rms_distance, jobs=options.jobs, timeout=options.timeout) as pool:
+            outcomes = pool.map(pairs, description="known", progress=options.progress)
+        for (name, hit), outcome in zip(asked, outcomes, strict=True):
+            distance = outcome.value
+            # Hits come with the most similar elements first.
+            if distance is not None and distance < best.get(name, (math.inf, hit))[0] - _SAME:
+                best[name] = (distance, hit)
+    found: dict[str, Nearest | None] = {}
+    for name, compared in hits.items():
+        distance, hit = best.get(name, (None, None))
+        about = ("", "") if hit is None else (hit.id, hit.formula)
+        found[name] = Nearest(*about, distance, len(compared))
+    return found
