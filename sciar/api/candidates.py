@@ -21,11 +21,13 @@ from sciar.tokenization.crystal_retrieval import RetrievalCrystalTokenizer
 if TYPE_CHECKING:
     from sciar.api.model import Model
     from sciar.evaluation.potentials import Relaxation
-    from sciar.retrieval.index import StructureIndex
+    from sciar.retrieval.index import Hit, StructureIndex
 
 RANKINGS = ("likelihood", "energy", "both")
 COMPARED = 10
 """Known structures that each candidate is compared with."""
+_SAME = 1e-3
+"""Distances that agree within this: the known structure of more similar elements is named."""
 
 
 @dataclass(frozen=True)
@@ -85,8 +87,8 @@ class Candidate:
         ranks: ranking -> place among the distinct candidates of its composition, from 1.
         duplicate_of: id of the candidate that it repeats, "" if it is the first of its kind.
         relaxation: what the potential made of it, if it was asked.
-        nearest: nearest known structure; ``None`` where the model knows none, or there is no
-            structure.
+        nearest: known structure nearest to the sample as drawn; ``None`` for duplicates, without a
+            structure, and for models that know none.
     """
 
     sample: Sample
@@ -147,7 +149,11 @@ def check_rank(model: Model, rank: str, options: RankOptions) -> Callable[[], An
 
 
 def ranked_candidates(
-    model: Model, samples: Sequence[Sample], rank: str, options: RankOptions
+    model: Model,
+    samples: Sequence[Sample],
+    rank: str,
+    options: RankOptions,
+    stop: Callable[[], bool] = lambda: False,
 ) -> list[Candidate]:
     """Compare, relax and rank the samples of a run, composition by composition.
 
@@ -156,6 +162,7 @@ def ranked_candidates(
         samples: with log-likelihoods.
         rank: decides the order of what is returned; all ranks that can be told are.
         options: of relaxation and comparison.
+        stop: asked before each relaxation; once it says so, no further one is begun.
 
     Returns:
         One candidate a sample; of each composition the best first, then duplicates, then failures.
@@ -163,12 +170,31 @@ def ranked_candidates(
     maker = check_rank(model, rank, options)
     tokenizer = model.tokenizer
     index = tokenizer.index if isinstance(tokenizer, RetrievalCrystalTokenizer) else None
+    # The likeliest of equal samples stands for them.
+    able = [s for s in samples if _drawn(s) is not None]
+    able.sort(key=lambda s: (-score(s, "atom"), s.index))
+    repeats = _repeats(able, [_drawn(s) for s in able], options)
+    distinct = [s for s in able if s.id not in repeats]
+    relaxations = {} if maker is None else _relaxations(distinct, maker, options, stop)
+    merged = _after_relaxation(distinct, relaxations, options)
+    nearest = _nearest(distinct, index, options)
     groups: dict[str, list[Sample]] = defaultdict(list)
     for sample in samples:
         groups[sample.input].append(sample)
     found: list[Candidate] = []
     for group in groups.values():
-        placed = _of_composition(group, maker, index, options)
+        own = [s for s in group if s.id in nearest]
+        ranks = _ranks(own, [s for s in own if s.id not in merged], relaxations)
+        placed = [
+            Candidate(
+                sample,
+                ranks.get(sample.id, {}),
+                repeats.get(sample.id, "") or merged.get(sample.id, ""),
+                relaxations.get(sample.id),
+                nearest.get(sample.id),
+            )
+            for sample in group
+        ]
         found += sorted(placed, key=lambda c: _order(c, rank))
     return [replace(c, sample=_noted(c)) for c in found]
 
@@ -191,45 +217,20 @@ def _order(candidate: Candidate, rank: str) -> tuple[int, int, int]:
     return kind, 0, candidate.sample.index
 
 
-def _of_composition(
-    samples: Sequence[Sample],
-    maker: Callable[[], Any] | None,
-    index: StructureIndex | None,
-    options: RankOptions,
-) -> list[Candidate]:
-    """Candidates of one composition, in the order of its samples."""
-    # The likeliest of equal samples stands for them.
-    able = [s for s in samples if _drawn(s) is not None]
-    able.sort(key=lambda s: (-score(s, "atom"), s.index))
-    repeats = _repeats(able, [_drawn(s) for s in able], options)
-    distinct = [s for s in able if s.id not in repeats]
-    relaxations: dict[str, Relaxation] = {}
-    if maker is not None and distinct:
-        relaxations = _relaxations(distinct, maker, options)
-        repeats |= _after_relaxation(distinct, relaxations, options)
-        distinct = [s for s in distinct if s.id not in repeats]
-    ranks = _ranks(distinct, relaxations)
-    return [
-        Candidate(
-            sample,
-            ranks.get(sample.id, {}),
-            repeats.get(sample.id, ""),
-            relaxations.get(sample.id),
-            _nearest(_drawn(sample), index) if sample in distinct else None,
-        )
-        for sample in samples
-    ]
-
-
 def _relaxations(
-    samples: Sequence[Sample], maker: Callable[[], Any], options: RankOptions
+    samples: Sequence[Sample],
+    maker: Callable[[], Any],
+    options: RankOptions,
+    stop: Callable[[], bool],
 ) -> dict[str, Relaxation]:
     """What the potential makes of each sample, by id."""
     from sciar.evaluation.potentials import relaxed
 
     found: dict[str, Relaxation] = {}
-    calculator = maker()
+    calculator = maker() if samples else None
     for sample in samples:
+        if stop():
+            break
         crystal = _drawn(sample)
         assert crystal is not None
         made = relaxed(crystal, calculator, steps=options.steps, fmax=options.fmax)
@@ -243,13 +244,15 @@ def _relaxations(
 def _repeats(
     samples: Sequence[Sample], crystals: Sequence[Crystal | None], options: RankOptions
 ) -> dict[str, str]:
-    """Id of a sample -> id of the earlier one that it equals."""
+    """Id of a sample -> id of the earlier one of its input that it equals."""
     from sciar.evaluation.duplicates import group_duplicates
 
     if len(samples) < 2:
         return {}
     work = {"jobs": options.jobs, "timeout": options.timeout, "progress": options.progress}
-    groups = group_duplicates([c for c in crystals if c is not None], **work)  # type: ignore[arg-type]
+    inputs = [s.input for s in samples]
+    known = [c for c in crystals if c is not None]
+    groups = group_duplicates(known, apart=inputs, **work)  # type: ignore[arg-type]
     return {samples[i].id: samples[first].id for i, first in enumerate(groups.group) if first != i}
 
 
@@ -257,7 +260,8 @@ def _after_relaxation(
     samples: Sequence[Sample], relaxations: Mapping[str, Relaxation], options: RankOptions
 ) -> dict[str, str]:
     """Those that became equal; the one of lowest energy stands for them."""
-    settled = [s for s in samples if relaxations[s.id].crystal is not None]
+    done = ((s, relaxations.get(s.id)) for s in samples)
+    settled = [s for s, about in done if about is not None and about.crystal is not None]
     settled.sort(key=lambda s: (_energy(relaxations[s.id]), s.index))
     return _repeats(settled, [relaxations[s.id].crystal for s in settled], options)
 
@@ -268,13 +272,17 @@ def _energy(relaxation: Relaxation | None) -> float:
 
 
 def _ranks(
-    samples: Sequence[Sample], relaxations: Mapping[str, Relaxation]
+    drawn: Sequence[Sample], settled: Sequence[Sample], relaxations: Mapping[str, Relaxation]
 ) -> dict[str, dict[str, int]]:
-    """Places from 1 under each ranking; one by energy needs an energy that can be trusted."""
+    """Places from 1 under each ranking; one by energy needs an energy that can be trusted.
+
+    ``drawn`` are distinct as drawn: likelihood ranks these, whatever relaxation makes of them.
+    ``settled`` are those that are still distinct afterwards.
+    """
     places: dict[str, dict[str, int]] = defaultdict(dict)
-    likely = [s for s in samples if score(s, "atom") > -math.inf]
+    likely = [s for s in drawn if score(s, "atom") > -math.inf]
     likely.sort(key=lambda s: (-score(s, "atom"), s.index))
-    low = [s for s in samples if _energy(relaxations.get(s.id)) < math.inf]
+    low = [s for s in settled if _energy(relaxations.get(s.id)) < math.inf]
     low.sort(key=lambda s: (_energy(relaxations[s.id]), s.index))
     for name, ordered in (("likelihood", likely), ("energy", low)):
         for place, sample in enumerate(ordered, start=1):
@@ -287,18 +295,31 @@ def _ranks(
     return places
 
 
-def _nearest(crystal: Crystal | None, index: StructureIndex | None) -> Nearest | None:
-    """The best match among the known structures nearest in composition, elements exchanged."""
-    if crystal is None or index is None:
-        return None
+def _nearest(
+    samples: Sequence[Sample], index: StructureIndex | None, options: RankOptions
+) -> dict[str, Nearest | None]:
+    """Best match of each sample among known structures, elements exchanged; ``None``: no index."""
+    if index is None:
+        return {s.id: None for s in samples}
     from sciar.evaluation.matching import rms_distance
+    from sciar.evaluation.processes import ProcessMap
 
-    hits = index.nearest(crystal.composition, COMPARED)
-    best: tuple[float, Any] | None = None
-    for hit in hits:
-        distance = rms_distance((crystal, index.template(hit)))
-        if distance is not None and (best is None or distance < best[0]):
-            best = (distance, hit)
-    if best is None:
-        return Nearest("", "", None, len(hits))
-    return Nearest(best[1].id, best[1].formula, best[0], len(hits))
+    crystals = {s.id: crystal for s in samples if (crystal := _drawn(s)) is not None}
+    hits = {name: index.nearest(c.composition, COMPARED) for name, c in crystals.items()}
+    asked = [(name, hit) for name, found in hits.items() for hit in found]
+    pairs = [(crystals[name], index.template(hit)) for name, hit in asked]
+    best: dict[str, tuple[float, Hit]] = {}
+    if pairs:
+        with ProcessMap(rms_distance, jobs=options.jobs, timeout=options.timeout) as pool:
+            outcomes = pool.map(pairs, description="known", progress=options.progress)
+        for (name, hit), outcome in zip(asked, outcomes, strict=True):
+            distance = outcome.value
+            # Hits come with the most similar elements first.
+            if distance is not None and distance < best.get(name, (math.inf, hit))[0] - _SAME:
+                best[name] = (distance, hit)
+    found: dict[str, Nearest | None] = {}
+    for name, compared in hits.items():
+        distance, hit = best.get(name, (None, None))
+        about = ("", "") if hit is None else (hit.id, hit.formula)
+        found[name] = Nearest(*about, distance, len(compared))
+    return found

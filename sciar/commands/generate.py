@@ -184,12 +184,16 @@ def generate(
                 done, signal = _collect(samples, put, interrupts)
             else:
                 done, signal = _collect(samples, lambda sample: None, interrupts)
+                if rank:
+                    with interrupts.hold() as stopped:
+                        found = ranked_candidates(
+                            loaded, done, rank, ranking, lambda: bool(signal or stopped())
+                        )
+                        signal = signal or stopped()
+                    done = shown.samples_of(found, rank)
+                    print(shown.summary(found), file=sys.stderr)
                 with interrupts.shield_quietly():
-                    if rank:
-                        found = ranked_candidates(loaded, done, rank, ranking)
-                        done = shown.samples_of(found, rank)
-                        print(shown.summary(found), file=sys.stderr)
-                    elif keep is not None:
+                    if keep is not None:
                         done = ranked(done, keep, rank_by)
                     for sample in done:
                         put(sample)

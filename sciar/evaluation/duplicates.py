@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 from sciar.evaluation.inputs import reduced_composition
@@ -28,6 +28,7 @@ class Groups:
 def group_duplicates(
     crystals: Sequence[Crystal],
     *,
+    apart: Sequence[Hashable] | None = None,
     jobs: int = 1,
     timeout: float | None = 60.0,
     progress: bool = True,
@@ -36,13 +37,15 @@ def group_duplicates(
 
     In each round the first ungrouped crystal of every formula is compared with all ungrouped ones
     after it. Only crystals of one reduced formula and one number of atoms in the primitive cell
-    are compared. Tolerances are pymatgen's defaults.
+    are compared. Tolerances are pymatgen's defaults. With ``apart``, one key a crystal, those of
+    different keys are never compared.
     """
+    keys = [None] * len(crystals) if apart is None else apart
     with ProcessMap(primitive_size, jobs=jobs, timeout=timeout) as pool:
         sizes = pool.map(crystals, description="cells", progress=progress)
     waiting: dict[object, list[int]] = {}
     for i, (crystal, size) in enumerate(zip(crystals, sizes, strict=True)):
-        key = i if size.value is None else (reduced_composition(crystal), size.value)
+        key = i if size.value is None else (keys[i], reduced_composition(crystal), size.value)
         waiting.setdefault(key, []).append(i)
     group = list(range(len(crystals)))
     compared = timed_out = failed = 0

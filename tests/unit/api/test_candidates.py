@@ -56,11 +56,26 @@ def test_ranks_duplicates_and_failures(model: Model) -> None:
 
 
 def test_what_becomes_equal_in_relaxation_is_one_candidate(model: Model) -> None:
-    samples = [sample(0, alloy(3.8, 1.25), 2.0), sample(1, alloy(3.8), 1.0)]
+    samples = [sample(0, alloy(3.8, 1.5), 2.0), sample(1, alloy(3.8), 1.0)]
     still = ranked_candidates(model, samples, "energy", EMT)
     assert [c.duplicate_of for c in still] == ["", ""]
-    found = ranked_candidates(model, samples, "energy", replace(EMT, steps=150))
+    found = ranked_candidates(model, samples, "energy", replace(EMT, steps=200))
     assert sum(bool(c.duplicate_of) for c in found) == 1 and len(found[0].ranks) == 3
+
+
+def test_relaxations_stop_when_asked_and_inputs_are_apart(model: Model) -> None:
+    other = replace(sample(1, alloy(3.8), 1.0), input="twin", id="twin_0")
+    asked: list[int] = []
+
+    def stop() -> bool:
+        asked.append(1)
+        return len(asked) > 1
+
+    found = ranked_candidates(model, [sample(0, alloy(3.8), 2.0), other], "energy", EMT, stop)
+    # Equal crystals of two inputs are no duplicates; the second one was not relaxed any more.
+    assert [c.duplicate_of for c in found] == ["", ""]
+    assert found[0].relaxation is not None and found[1].relaxation is None
+    assert found[0].ranks["energy"] == 1 and found[1].ranks == {"likelihood": 1}
 
 
 def test_known_structures_can_be_changed_and_asked(model: Model, tmp_path: Path) -> None:
