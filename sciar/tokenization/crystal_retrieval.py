@@ -225,7 +225,7 @@ class RetrievalCrystalTokenizer(CrystalTokenizer):
             **self._told(frame, count),
             "lattice": Slots((), np.zeros((0, 6))),
             "strain": Slots((SlotSpec(),), strain[None]),
-            "sites": Slots(self._placed(words, count), frac % 1.0),
+            "sites": Slots(self._relative(words, count), frac % 1.0),
         }
 
     def _frame(self, recalled: Recalled) -> Frame:
@@ -258,7 +258,7 @@ class RetrievalCrystalTokenizer(CrystalTokenizer):
             found[f"known {j + 1}"] = Slots(specs, frac)
         return found
 
-    def _placed(self, words: Words, count: int) -> tuple[SlotSpec, ...]:
+    def _relative(self, words: Words, count: int) -> tuple[SlotSpec, ...]:
         """The sites, each referring to its site in the first of ``count`` templates."""
         specs, n = self._sites(words), len(words.tokens)
         if not count:
@@ -286,7 +286,7 @@ class RetrievalCrystalTokenizer(CrystalTokenizer):
             return (SlotSpec(),) if (segment.name == "strain") == bool(count) else ()
         words = fields["composition"]
         assert isinstance(words, Words)
-        return self._placed(words, count)
+        return self._relative(words, count)
 
     def _count(self, fields: Mapping[str, Words | Slots]) -> int:
         cells = [fields[f"cell {j + 1}"] for j in range(self.templates)]
