@@ -1,7 +1,7 @@
 """Space groups as projections: where sites may lie, how many there then are, and which cells fit.
 
-A site that some operations leave in place lies in their common fixed space: a point, a line, a plane
-or all of the cell. In steps of 24ths of the cell the operations of all space groups are whole
+A site that some operations leave in place lies in their common fixed space: a point, a line, a
+plane or all of the cell. In steps of 24ths of the cell the operations of all space groups are whole
 numbers, so the spaces are found by looking which operations fix which points of such a grid.
 """
 
