@@ -2,7 +2,8 @@
 
 Policy gradient is that of REINVENT (Olivecrona et al., arXiv:1704.04555): the log-probability of
 the words of a sample is drawn to that under a frozen reference plus ``strength`` times its score.
-The numbers of the sample (coordinates) are fitted beside, weighted by the score, so that they keep up.
+The numbers of the sample (coordinates) are fitted beside, weighted by the score, so that they keep
+up.
 """
 
 from __future__ import annotations

@@ -80,7 +80,8 @@ class Scorer:
         if (jobs > 1 or timeout is not None) and not _importable(objective):
             raise UsageError(
                 "other processes cannot import this objective (a lambda, or a function of a "
-                "notebook or script); put it into a module, or run it here with jobs=1 and timeout=None"
+                "notebook or script); put it into a module, or run it here with jobs=1 and "
+                "timeout=None"
             )
 
     def __enter__(self) -> Scorer:

@@ -44,14 +44,6 @@ MAY_IMPORT: dict[str, set[str]] = {
 }
 # may import every room below them
 TOP = {"api", "designing", "jobs", "commands", "cli", "__main__", ""}
-    "api",
-    "designing",
-    "jobs",
-    "commands",
-    "cli",
-    "__main__",
-    "",
-}  # may import every room below them
 
 
 def all_imports() -> list[Import]:
