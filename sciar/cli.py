@@ -20,6 +20,7 @@ from sciar.commands import exits
 from sciar.commands.annotate import annotate
 from sciar.commands.data import data, fetch, make
 from sciar.commands.demo import demo
+from sciar.commands.design import design
 from sciar.commands.evaluate import evaluate
 from sciar.commands.generate import generate
 from sciar.commands.importing import export, import_
@@ -37,8 +38,8 @@ if TYPE_CHECKING:
 
 TRAINING = ("fit", "validate", "test", "predict")
 COMMANDS: tuple[Callable[..., int], ...] = (
-    generate, predict, annotate, invert, segment, evaluate, oracle, import_, export, models, data,
-    tokenize, demo,
+    generate, design, predict, annotate, invert, segment, evaluate, oracle, import_, export,
+    models, data, tokenize, demo,
 )  # fmt: skip
 _TRAINING_HELP = (
     "training: sciar fit|validate|test|predict --config RECIPE (see sciar fit --help). "

@@ -57,6 +57,11 @@ class Model:
         self._content = content
 
     @property
+    def content(self) -> ModelFolder:
+        """What the folder of the model holds."""
+        return self._content
+
+    @property
     def name(self) -> str:
         """Name of the model."""
         return self._content.name

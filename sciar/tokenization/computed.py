@@ -36,6 +36,11 @@ def volume_per_atom(structure: Structure) -> float:
     return crystal.volume / len(crystal)
 
 
+def atoms(structure: Structure) -> float:
+    """How many there are, with hydrogens where these are known."""
+    return float(len(structure))
+
+
 def qed(structure: Structure) -> float:
     """Quantitative estimate of drug-likeness (Bickerton et al., Nat. Chem. 4, 90, 2012), 0 to 1."""
     from rdkit.Chem import QED
@@ -80,7 +85,7 @@ def _molecule(structure: Structure) -> Mol:
 COMPUTED: dict[str, Computed] = {
     "density": Computed(density, "g/cm^3"),
     "volume_per_atom": Computed(volume_per_atom, "angstrom^3"),
-    "atoms": Computed(lambda structure: float(len(structure))),
+    "atoms": Computed(atoms),
     "qed": Computed(qed),
     "logp": Computed(logp),
     "weight": Computed(weight, "g/mol"),

@@ -176,7 +176,7 @@ class CrystalTokenizer(LayoutTokenizer):
         one of the group) or ``sites`` (``[{element, frac}, ...]``, positions that are kept).
         """
         asked = self.known(constraints)
-        placed = {k: asked.pop(k) for k in ("space_group", "sites") if k in asked}
+        placed: dict[str, Any] = {k: asked.pop(k) for k in ("space_group", "sites") if k in asked}
         counts, wanted = exact_composition(asked, self.task, self.max_atoms)
         if counts is None:
             if placed:

@@ -28,6 +28,8 @@ from sciar.tokenization.molecule_frame import (
 from sciar.tokenization.molecule_order import molecule_atom_order
 from sciar.tokenization.molecule_plan import REFERENCES, MoleculePlan, molecule_plan
 from sciar.tokenization.molecule_relations import CODES
+from sciar.tokenization.scaffold import Scaffold, ScaffoldGrammar, kept_atoms
+from sciar.tokenization.slot_constraints import Given, SlotConstraint
 from sciar.tokenization.smiles import SYMBOLS, element, tokenize
 from sciar.tokenization.smiles_grammar import SmilesGrammar
 from sciar.tokenization.vocabulary import SlotKind, Vocabulary
@@ -78,7 +80,7 @@ class MoleculeTokenizer(LayoutTokenizer):
         if task not in TASKS:
             raise UsageError(f"task {task!r} is none of {TASKS}")
         self.task, self.max_atoms, self.hydrogens = task, max_atoms, hydrogens
-        self.conditions = ("smiles", *(("max_atoms",) if task == "denovo" else ()))
+        self.conditions = ("smiles", *(("max_atoms", "scaffold") if task == "denovo" else ()))
         self.vocabulary = vocabulary or molecule_vocabulary(SYMBOLS if symbols is None else symbols)
         given = task == "conformer"
         self.layout = Layout(
@@ -186,12 +188,22 @@ class MoleculeTokenizer(LayoutTokenizer):
         fields: Mapping[str, Words | Slots] | None = None,
     ) -> WordGrammar:
         limit = min(request.constraints.get("max_atoms") or self.max_atoms, self.max_atoms)
+        if scaffold := request.constraints.get("scaffold"):
+            return ScaffoldGrammar(
+                self.vocabulary, scaffold, limit, limit if self.hydrogens else None
+            )
         return SmilesGrammar(self.vocabulary, limit, limit if self.hydrogens else None)
 
     def request(self, constraints: Mapping[str, Any], id: str = "") -> Request:
-        """``smiles`` (stereo is kept as a constraint); de novo models also take ``max_atoms``."""
+        """``smiles`` (stereo is kept as a constraint); de novo models also take ``max_atoms``, and
+        ``scaffold``, a molecule with coordinates that every sample holds.
+        """
         wanted = self.known(constraints)
         smiles = wanted.pop("smiles", None)
+        if (fragment := wanted.get("scaffold")) is not None:
+            if not isinstance(fragment, Molecule):
+                raise UsageError(f"a scaffold is a molecule, not {type(fragment).__name__}")
+            wanted["scaffold"] = Scaffold.of(fragment)
         if self.task == "denovo" and smiles is None:
             request = Request({}, wanted, id)
             self.word_grammar(self.layout.segments[1], request)
@@ -205,15 +217,31 @@ class MoleculeTokenizer(LayoutTokenizer):
         self.plan(self.layout.segments[3], {"smiles": words})
         return Request({"smiles": words}, {"stereo": smiles} if has_stereo(smiles) else {}, id)
 
+    def slot_constraint(
+        self, segment: Segment, request: Request, fields: Mapping[str, Words | Slots]
+    ) -> SlotConstraint | None:
+        scaffold = request.constraints.get("scaffold")
+        if scaffold is None or segment.name != "atoms":
+            return None
+        words = fields["smiles"]
+        assert isinstance(words, Words)
+        atoms = kept_atoms(self.vocabulary, scaffold, words.tokens, self.max_atoms)
+        return Given(dict(zip(atoms, scaffold.placed, strict=True)))
+
     def conditions_of(self, record: Record) -> dict[str, Any]:
         self.check_kind(record.structure)
         assert isinstance(record.structure, Molecule)
         return {"smiles": record.structure.to_smiles()}
 
     def finish(self, structure: Structure, request: Request) -> Structure:
-        """The mirror image, if that has the requested stereo and the sample has not."""
+        """The mirror image, if that has the requested stereo and the sample has not.
+
+        With a scaffold, the sample in the frame of its coordinates.
+        """
         stereo = request.constraints.get("stereo")
         assert isinstance(structure, Molecule)
+        if scaffold := request.constraints.get("scaffold"):
+            return scaffold.restored(structure)
         if stereo is None or meets_stereo(structure, stereo):
             return structure
         image = mirrored(structure)

@@ -43,7 +43,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "configs": set(),
     "data": set(),
 }
-TOP = {"api", "jobs", "commands", "cli", "__main__", ""}  # may import every room below them
+# may import every room below them
+TOP = {"api", "designing", "jobs", "commands", "cli", "__main__", ""}
 
 
 def all_imports() -> list[Import]:
