@@ -30,7 +30,8 @@ class Among(nn.Module):
     def forward(self, x_NRW: Tensor, apart_NRRF: Tensor, valid_NR: Tensor) -> Tensor:
         """(N, R, W) vectors of points, features of their distances, and which there are."""
         n, r, w = x_NRW.shape
-        q, k, v = self.qkv(self.norm(x_NRW)).view(n, r, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
+        shape = (n, r, 3, self.heads, w // self.heads)
+        q, k, v = self.qkv(self.norm(x_NRW)).view(shape).permute(2, 0, 3, 1, 4)
         bias = self.bias(apart_NRRF).permute(0, 3, 1, 2)
         # Where there is no point at all, all are attended to alike: nothing must become NaN.
         seen = valid_NR | ~valid_NR.any(1, keepdim=True)

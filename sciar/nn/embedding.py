@@ -125,6 +125,8 @@ class ReferenceEncoder(nn.Module):
         """What attention among the references of slots adds; of words the sum says enough."""
         assert self.more is not None
         at = (near.kind > 0).nonzero().squeeze(1)
+        if not len(at):
+            return seen
         x, valid = x[at], near.valid[at]
         apart = self._waves(distances(near.points[at]))
         for layer in self.rounds:

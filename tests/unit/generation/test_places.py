@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -113,7 +114,8 @@ def test_samples_with_attached_atoms_equal_full_recomputation(stream: str) -> No
         labels=LABELS, levels=3, edge=0.96, max_atoms=10, context="before", offsets="local"
     )
     tokenizer.fit_statistics(random_molecules(20))
-    model = octree_model(tokenizer, stream)
+    config = replace(octree_config(stream), reference_rounds=1)
+    model = tiny_model(tokenizer, config, shake=0.05)
     for drawn in run(model, tokenizer, 8, batch_size=3):
         expected, logp = by_recomputation(model, tokenizer, drawn.job.request, drawn.job.index)
         assert not drawn.failure
