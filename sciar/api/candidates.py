@@ -317,9 +317,9 @@ def _nearest(
             # Hits come with the most similar elements first.
             if distance is not None and distance < best.get(name, (math.inf, hit))[0] - _SAME:
                 best[name] = (distance, hit)
-    found: dict[str, Nearest | None] = {}
-    for name, compared in hits.items():
-        distance, hit = best.get(name, (None, None))
-        about = ("", "") if hit is None else (hit.id, hit.formula)
-        found[name] = Nearest(*about, distance, len(compared))
-    return found
+    return {
+        name: Nearest(best[name][1].id, best[name][1].formula, best[name][0], len(compared))
+        if name in best
+        else Nearest("", "", None, len(compared))
+        for name, compared in hits.items()
+    }
