@@ -261,6 +261,8 @@ def test_what_is_known_goes_with_the_model(tmp_path: Path) -> None:
     other.know(StructureIndex.of([("mine", KNOWN["twin"])]))
     assert [h.id for h in other.recall({"Na": 1, "Ti": 1, "O": 3})] == ["mine"]
     other.find_belongings(str(tmp_path / "elsewhere"))
+    assert other.index is not None  # a user's own stay
+    other.know(None)
     assert other.index is None
     # With nothing known it still makes crystals.
     assert other.request({"composition": "Na Ti O3"}).constraints["retrieved"] == ()
