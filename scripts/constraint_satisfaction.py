@@ -2,9 +2,8 @@
 
     python scripts/constraint_satisfaction.py --count 1000
 
-Each request is one sample of a network that says anything: words are drawn evenly among those
-that the grammar allows, numbers from wide distributions. Printed is how many samples keep what was
-asked.
+Each request is one sample of a network that says anything: words are drawn evenly among those that
+the grammar allows, numbers from wide distributions. Printed is how many keep what is asked.
 """
 
 from __future__ import annotations
