@@ -68,6 +68,7 @@ def test_thirty_two_answers_are_learnt_by_heart(name: str) -> None:
     torch.nn.init.zeros_(model.words.out.weight)
     batch = pack([tokens.encode(note) for note in notes])
     objective = GroupedObjective(readout=1.0)
+    ways = (False, True) if tokens.tasks[name].codec.parallel else (False,)
     optimiser = torch.optim.AdamW(model.parameters(), lr=6e-3, weight_decay=0.0)
     for step in range(STEPS):
         optimiser.param_groups[0]["lr"] = 6e-3 * (1 - step / STEPS)
@@ -76,10 +77,10 @@ def test_thirty_two_answers_are_learnt_by_heart(name: str) -> None:
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimiser.step()
-        if step % 60 == 59 and not wrong(model, tokens, notes, at_once=False):
+        if step % 60 == 59 and not any(wrong(model, tokens, notes, at_once=way) for way in ways):
             break
     # A Gaussian likelihood learns outliers last: their wide spread makes them cheap.
     left = 3 if tokens.tasks[name].codec.slots else 0
     assert wrong(model, tokens, notes, at_once=False) <= left
-    if tokens.tasks[name].codec.parallel:
+    if True in ways:
         assert wrong(model, tokens, notes, at_once=True) == 0

@@ -28,8 +28,8 @@ def test_ids_decide_for_csp() -> None:
     assert (found.task, found.k) == ("csp", 2)
     assert found.summary["without_validity"]["match_rate"]["count"] == 4
     assert found.summary["without_validity"]["rmse"]["mean"] == pytest.approx(0, abs=1e-6)
-    (baseline,) = found.beside.values()
-    assert baseline["predictions_requested"] == 4
+    once, twice = found.beside.values()  # with one guess, and with as many as there are samples
+    assert (once["predictions_requested"], twice["predictions_requested"]) == (4, 8)
     assert "template substitution" in found.table() and "100.00 %" in found.table()
     assert not found.published()  # an unnamed set has no published figures beside it
 

@@ -23,7 +23,7 @@ SMILES = ("CCO", "c1cc[nH]c1", "C[N+](=O)[O-]", "C[C@H](N)C(=O)O", "F/C=C/F", "[
 
 texts = st.text(
     st.characters(codec="utf-8", categories=("L", "N", "P", "S", "Zs")), min_size=1
-).map(lambda text: " ".join(text.split()))
+).map(lambda text: " ".join(text.split()) or "-")
 numbers = st.integers(-(10**6), 10**6) | st.floats(-1e6, 1e6, allow_subnormal=False)
 
 
