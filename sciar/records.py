@@ -375,6 +375,11 @@ def no_atoms() -> RecordError:
     return RecordError("a protein is known by its sequence and has no atoms", field="sequence")
 
 
+def formula_text(counts: Mapping[str, int]) -> str:
+    """Symbols with their counts in the order given, ``Na4Cl4``; a count of 1 is not written."""
+    return "".join(f"{symbol}{n if n > 1 else ''}" for symbol, n in counts.items())
+
+
 def symbols_of(structure: Structure) -> tuple[str, ...]:
     """The element symbols of the atoms of any structure, in its order.
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from sciar.datasets.readers import RecordFailure
 from sciar.errors import RecordError, UsageError
-from sciar.records import PowderPattern, Record
+from sciar.records import PowderPattern, Record, formula_text
 from sciar.tokenization.base import LayoutTokenizer
 from sciar.tokenization.composition import parse_composition
 from sciar.tokenization.cursor import Request
@@ -179,7 +179,7 @@ def _name(wanted: Mapping[str, Any]) -> str:
         counts = parse_composition(wanted["composition"])
     except RecordError:
         return "composition"
-    return "".join(f"{s}{n if n > 1 else ''}" for s, n in counts.items())
+    return formula_text(counts)
 
 
 class _UniqueNames:

@@ -9,11 +9,11 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from sciar.datasets.files import replace_file
 from sciar.datasets.readers import read_all
 from sciar.datasets.writers import write
 from sciar.designing.scoring import Score
@@ -97,19 +97,14 @@ class Diary:
         writer = csv.DictWriter(out, list(rows[0]), lineterminator="\n")
         writer.writeheader()
         writer.writerows(self._table)
-        self._replace(TABLE, out.getvalue())
+        replace_file(self.folder / TABLE, out.getvalue().encode())
         if structures:
             (self.folder / STRUCTURES).mkdir(exist_ok=True)
             write(structures, self.folder / STRUCTURES / f"{number:04d}.jsonl")
         self._log(number, figures)
         self.rounds = [*self.rounds, figures]
-        self._replace(STATE, json.dumps({"mark": self._mark, "rounds": self.rounds}, indent=1))
-
-    def _replace(self, name: str, text: str) -> None:
-        """Under a temporary name, then renamed."""
-        scratch = self.folder / f".{name}.new"
-        scratch.write_text(text, encoding="utf-8")
-        os.replace(scratch, self.folder / name)
+        state = json.dumps({"mark": self._mark, "rounds": self.rounds}, indent=1)
+        replace_file(self.folder / STATE, state.encode())
 
     def _log(self, number: int, figures: dict[str, Any]) -> None:
         from torch.utils.tensorboard import SummaryWriter

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -19,7 +20,7 @@ from sciar.folder import ModelFolder, load_folder, save_folder
 from sciar.generation.engine import Drawn, Engine, Job
 from sciar.generation.samples import RawSample, judge
 from sciar.generation.settings import GenerationSettings
-from sciar.records import Molecule, Record, Structure, symbols_of
+from sciar.records import Molecule, Record, Structure, formula_text, symbols_of
 from sciar.tokenization.cursor import Request
 
 METHODS = ("best-of-n", "fine-tune", "policy-gradient")
@@ -236,10 +237,7 @@ def _name(structure: Structure | None) -> str:
             return structure.to_smiles()
         except RecordError:
             pass
-    counts: dict[str, int] = {}
-    for symbol in symbols_of(structure):
-        counts[symbol] = counts.get(symbol, 0) + 1
-    return "".join(f"{s}{n if n > 1 else ''}" for s, n in sorted(counts.items()))
+    return formula_text(dict(sorted(Counter(symbols_of(structure)).items())))
 
 
 def _row(number: int, sample: RawSample, score: Score | None, worth: float) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import numpy as np
 
 from sciar.errors import RecordError, UsageError
 from sciar.evaluation.scene import Ball, Line, Scene, Stick, render
-from sciar.records import Crystal, Molecule, Protein, no_atoms
+from sciar.records import Crystal, Molecule, Protein, formula_text, no_atoms
 
 if TYPE_CHECKING:
     from rdkit.Chem import Mol
@@ -72,7 +72,7 @@ def crystal_svg(
     centres = images @ crystal.lattice @ view
     radii = _radii(crystal.species) if style == "space-filling" else _ball_radii(crystal.species)
     scene = Scene(
-        title=_formula(crystal.species),
+        title=formula_text(_legend(crystal.species)),
         balls=[
             Ball(centre, radii[i], crystal.species[i])
             for i, centre in zip(owners, centres, strict=True)
@@ -114,7 +114,7 @@ def molecule_svg(
     filled = style == "space-filling"
     radii = _radii(molecule.symbols) * 1.25 if filled else _ball_radii(molecule.symbols) * 0.86
     scene = Scene(
-        title=_formula(molecule.symbols),
+        title=formula_text(_legend(molecule.symbols)),
         balls=[
             Ball(xyz, r, symbol)
             for xyz, r, symbol in zip(positions, radii, molecule.symbols, strict=True)
@@ -175,10 +175,6 @@ def _from_smiles(smiles: str | None) -> Mol:
     if mol is None:
         raise RecordError("the graph of the molecule is unknown", field="smiles")
     return mol
-
-
-def _formula(symbols: tuple[str, ...]) -> str:
-    return "".join(f"{s}{n if n > 1 else ''}" for s, n in _legend(symbols).items())
 
 
 def _legend(symbols: tuple[str, ...]) -> Counter[str]:

@@ -108,10 +108,9 @@ def surroundings(
     eye = origin
     if local is not None and store.places.shape[1] == 3:
         exact = valid & torch.isin(store.kinds[index], local)
-        own = torch.isin(store.kinds[at], local) & exists
-        nearest, turned = placed_frames(points, exact, eye)
-        origin = torch.where(own[:, None], nearest, eye)
-        axes = torch.where(own[:, None, None], turned, axes)
+        own = (torch.isin(store.kinds[at], local) & exists).nonzero().squeeze(1)
+        nearest, turned = placed_frames(points[own], exact[own], eye[own])
+        origin, axes = eye.index_copy(0, own, nearest), axes.index_copy(0, own, turned)
     return Surroundings(
         kind=torch.where(exists, store.kinds[at], 0),
         label=torch.where(exists, store.labels[at], none),

@@ -15,7 +15,7 @@ from functools import cached_property
 import numpy as np
 
 from sciar.errors import UsageError
-from sciar.records import Crystal
+from sciar.records import Crystal, formula_text
 from sciar.retrieval.elements import (
     SIMILARITIES,
     distance_matrix,
@@ -23,7 +23,7 @@ from sciar.retrieval.elements import (
     property_columns,
     symbols,
 )
-from sciar.retrieval.patterns import Pattern, best_assignment, counted, formula, ordered, reduced
+from sciar.retrieval.patterns import Pattern, best_assignment, counted, ordered, reduced
 from sciar.retrieval.substitution import substituted
 
 DENSE = 0.2
@@ -264,7 +264,7 @@ class StructureIndex:
         return Hit(
             entry=entry,
             id=self.ids[entry],
-            formula=formula({s: counts[s] for s in ranked}),
+            formula=formula_text({s: counts[s] for s in ranked}),
             distance=cost,
             exchange=tuple(zip(old, (names[row] for row in assigned), strict=True)),
             repeat=repeat,

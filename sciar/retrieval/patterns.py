@@ -55,11 +55,6 @@ def anonymous(pattern: Iterable[int]) -> str:
     )
 
 
-def formula(composition: Mapping[str, int]) -> str:
-    """Cell content with elements by electronegativity of the order given, ``Na4Cl4``."""
-    return "".join(f"{s}{n if n > 1 else ''}" for s, n in composition.items())
-
-
 def counted(offsets: np.ndarray, elements: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Elements of many cells, each in the order of :func:`ordered`.
 

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from sciar.tokenization.layout import SlotSpec, Words
-from sciar.tokenization.octree_walk import NEIGHBOURS
+from sciar.tokenization.near import NEIGHBOURS, nearest, squares
 from sciar.tokenization.vocabulary import Vocabulary
 
 ATTACHED, HELD = "<attached>", "<holds-"
@@ -32,8 +32,7 @@ def held_count(name: str) -> int:
 
 def holders(points: np.ndarray, sites: np.ndarray) -> np.ndarray:
     """(M,) which of (N, 3) sites each of (M, 3) points is nearest to; the first of equals."""
-    square = ((points[:, None] - sites[None]) ** 2).sum(-1)
-    return square.round(6).argmin(1)
+    return np.asarray(squares(points, sites).argmin(1))
 
 
 def held_words(
@@ -126,7 +125,5 @@ class HeldGrammar:
 def _around(sites: np.ndarray, most: int) -> tuple[tuple[int, ...], ...]:
     """Up to ``most`` other holders nearest to each, for a segment right after their slots."""
     n = len(sites)
-    square = ((sites[:, None] - sites[None]) ** 2).sum(-1).round(6)
-    square[np.eye(n, dtype=bool)] = np.inf
-    order = np.argsort(square, axis=1, kind="stable")[:, : min(most, n - 1)].tolist()
-    return tuple(tuple(j - n for j in row) for row in order)
+    others = nearest(squares(sites, sites), ~np.eye(n, dtype=bool), most)
+    return tuple(tuple(j - n for j in row) for row in others)

@@ -23,11 +23,11 @@ from sciar.tokenization.composition import exact_composition
 from sciar.tokenization.cursor import Request, WordGrammar
 from sciar.tokenization.formula import Formula, FormulaGrammar, count_names, formula_of
 from sciar.tokenization.layout import Layout, Segment, Slots, SlotSpec, Words
+from sciar.tokenization.near import NEIGHBOURS, nearest, squares
 from sciar.tokenization.octree import Octree
 from sciar.tokenization.octree_walk import (
     CONTEXTS,
     LEAF,
-    NEIGHBOURS,
     Box,
     OctreeAlphabet,
     OctreeWalk,
@@ -331,11 +331,11 @@ class OctreeTokenizer(LayoutTokenizer):
         at = [i for i, name in enumerate(words.tokens) if name[0] != "<"]
         labels = [words.tokens[i].lstrip("+") for i in at]
         centres = np.array([words.positions[i] for i in at], dtype=np.float64)
-        square = ((centres[:, None] - centres[None]) ** 2).sum(-1).round(6)
+        square = squares(centres, centres)
         order = np.arange(len(at))
         if self.order == "near":
             order = _near_order(square, np.array([label in self.last for label in labels]))
-        near = _nearest(square, order, later=self.context != "none")
+        near = _references(square, order, later=self.context != "none")
         known = [()] * len(at) if exact is None else list(map(tuple, exact.tolist()))
         return tuple(
             SlotSpec(
@@ -367,8 +367,8 @@ def _near_order(square: np.ndarray, late: np.ndarray) -> np.ndarray:
     return np.array(order, dtype=np.int64)
 
 
-def _nearest(square: np.ndarray, order: np.ndarray, later: bool) -> list[tuple[int, ...]]:
-    """Up to :data:`NEIGHBOURS` points nearest to each, ties by index; of points in their order.
+def _references(square: np.ndarray, order: np.ndarray, later: bool) -> list[tuple[int, ...]]:
+    """The points nearest to each of those in their order, as references of their segment.
 
     Earlier points are their offsets; ``later`` ones the labels of their cells, which end right
     before the first offset.
@@ -380,13 +380,10 @@ def _nearest(square: np.ndarray, order: np.ndarray, later: bool) -> list[tuple[i
     """
     n = len(order)
     turn = np.argsort(order)
-    away = square[order]
-    away[turn[None] == np.arange(n)[:, None] if later else turn[None] >= np.arange(n)[:, None]] = (
-        np.inf
-    )
-    rows = np.argsort(away, axis=1, kind="stable")[:, :NEIGHBOURS].tolist()
+    own = np.arange(n)[:, None]
+    known = turn[None] != own if later else turn[None] < own
     place = turn.tolist()
     return [
-        tuple(place[j] if place[j] < i else j - n for j in row[: n - 1 if later else i])
-        for i, row in enumerate(rows)
+        tuple(place[j] if place[j] < i else j - n for j in row)
+        for i, row in enumerate(nearest(square[order], known))
     ]

@@ -23,6 +23,7 @@ from functools import lru_cache
 import numpy as np
 
 from sciar.tokenization.layout import SlotSpec, Words
+from sciar.tokenization.near import nearest, squares
 from sciar.tokenization.octree import Octree, unmorton
 from sciar.tokenization.vocabulary import Vocabulary
 
@@ -42,8 +43,6 @@ LEAF = "<level-0>"
 CONTEXTS = ("none", "above", "before")
 """Words that a word refers to: none; those of the level above from its own mask on, which are known
 when a level is drawn at once; or all from its own mask on."""
-NEIGHBOURS = 8
-"""How many of them: the nearest ones."""
 
 
 def mask_name(mask: int) -> str:
@@ -181,9 +180,8 @@ class OctreeWalk:
             return ()
         first = self._above[at]
         words = np.array(self._words[first:stop], dtype=np.float64).reshape(-1, 3)
-        square = ((words - np.array(self._places[at])) ** 2).sum(-1).round(6)
-        order = np.argsort(square, kind="stable")[:NEIGHBOURS]
-        return tuple((order + first).tolist())
+        square = squares(np.array(self._places[at])[None], words)
+        return tuple(i + first for i in nearest(square, square >= 0)[0])
 
     def group(self) -> list[SlotSpec]:
         """The coming word and those after it whose place does not hang on it.
@@ -280,10 +278,12 @@ def walked(
         positions[: len(nodes)] += box.middles(tree.masks, 1 << level)
         # Nodes, but the root, and then cells are children of the masks one by one.
         above = np.concatenate([[0], np.arange(len(level)).repeat(children)])
-        own = above[np.concatenate([np.arange(len(nodes)), len(nodes) + ahead])]
+        first_of = above[np.concatenate([np.arange(len(nodes)), len(nodes) + ahead])]
         first = np.concatenate([starts, np.full(n, len(nodes))])
         stops = first if context == "above" else np.arange(len(places))
-        references = _nearest(places, positions, own, stops)
+        index = np.arange(len(places))
+        known = (index >= first_of[:, None]) & (index < stops[:, None])
+        references = tuple(map(tuple, nearest(squares(places, positions), known)))
     return Words(
         tokens=tuple(tokens),
         anchors=(*spare.tolist(), *range(n, 0, -1)),
@@ -292,18 +292,6 @@ def walked(
         positions=_rows(positions),
         references=references,
     )
-
-
-def _nearest(
-    places: np.ndarray, positions: np.ndarray, first: np.ndarray, stops: np.ndarray
-) -> tuple[tuple[int, ...], ...]:
-    """The nearest words to each place, of those from ``first`` on before ``stops``."""
-    square = ((positions[None] - places[:, None]) ** 2).sum(-1).round(6)
-    index = np.arange(len(places))
-    square[(index < first[:, None]) | (index >= stops[:, None])] = np.inf
-    order = np.argsort(square, axis=1, kind="stable")[:, :NEIGHBOURS].tolist()
-    counts = np.minimum(stops - first, NEIGHBOURS).tolist()
-    return tuple(tuple(row[:k]) for row, k in zip(order, counts, strict=True))
 
 
 def _rows(points: np.ndarray) -> tuple[Point, ...]:
