@@ -260,7 +260,8 @@ def calibrate(
 
     Sets and lists get the threshold of the best F1; classes of tasks whose ``metric`` is ``f1``
     get offsets (:func:`sciar.evaluation.calibration.fit_offsets`), so that rare ones are found.
-    Proteins that are too long for one question, and labels that are none, are left out.
+    Proteins that are too long for one question, labels that are none, and residues whose label does
+    not count are left out.
 
     Args:
         model: a model of answers.
@@ -276,7 +277,8 @@ def calibrate(
     tokenizer: Any = model.tokenizer
     spec = tokenizer.tasks[task]
     notes = [note for e in labelled(spec, records)[0] if (note := _note(tokenizer, spec, e))]
-    steps = decisions(model.network, tokenizer, notes, at_once=at_once)
+    found_steps = decisions(model.network, tokenizer, notes, at_once=at_once)
+    steps = [_counted(s, note.mask) for s, note in zip(found_steps, notes, strict=True)]
     found: dict[str, Any] = {}
     ranked = [s for one in steps for s in one if len(s.decided)]
     choices = []
@@ -302,12 +304,18 @@ def calibrate(
 
 def _note(tokenizer: Any, task: Task, example: Labelled) -> Annotation | None:
     """The example as one question with its answer; ``None`` if it is no such."""
-    note = Annotation(example.record.protein, task.name, example.value)
+    mask = example.mask if task.codec.parallel else ""
+    note = Annotation(example.record.protein, task.name, example.value, mask)
     try:
         tokenizer.solved(note)
     except RecordError:
         return None
     return note
+
+
+def _counted(steps: list[Step], mask: str) -> list[Step]:
+    """The decisions about residues whose label counts: the first of an answer are one a residue."""
+    return [s for i, s in enumerate(steps) if mask[i : i + 1] != "0"] if mask else steps
 
 
 def _offsets(vocabulary: Vocabulary, steps: list[Step]) -> dict[str, Any]:

@@ -161,6 +161,29 @@ def test_rare_classes_get_offsets_where_f1_is_what_counts() -> None:
     assert rates[1] > 0.95 > rates[0]
 
 
+def test_residues_that_do_not_count_do_not_calibrate() -> None:
+    tasks = {"states": {"type": "per_residue", "labels": "HEC", "mask": "resolved"}}
+    tokens = ProteinTokenizer(tasks, max_length=40)
+    model = Model(ModelFolder("m", network(tokens, 3), tokens, {}, {}, ""))
+    rng = np.random.default_rng(0)
+    whole, half, other = [], [], []
+    for i in range(6):
+        labels = "".join(rng.choice(list("HEC"), 20))
+        given = protein(20, i)
+        whole.append(ProteinRecord(str(i), given, {"states": labels}))
+        for part, hidden in ((half, "H" * 10), (other, "C" * 10)):
+            seen = {"states": hidden + labels[10:], "resolved": "0" * 10 + "1" * 10}
+            part.append(ProteinRecord(str(i), given, seen))
+    for at_once in (True, False):
+        found = calibrate(model, "states", half, at_once=at_once)
+        assert found["count"] == 60
+        assert calibrate(model, "states", whole, at_once=at_once)["count"] == 120
+    # At once, what residues that do not count are called changes nothing at all.
+    assert calibrate(model, "states", half, at_once=True) == calibrate(
+        model, "states", other, at_once=True
+    )
+
+
 def test_temperature_is_fitted_to_the_right_answers() -> None:
     """Answers drawn from the model's own distribution need no other temperature."""
     rng = np.random.default_rng(0)
