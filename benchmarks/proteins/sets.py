@@ -156,14 +156,14 @@ def _gb1(split: str) -> Experiment:
 
 def _scan(name: str) -> Experiment:
     task = f"dms_{name}"
-    return Experiment(f"dms-{name}", task, "number", "score", variants=True, tasks=(task,))
+    return Experiment(f"dms-{name}", task, "number", "score", variants=True, tasks=(task, f"{task}_number"))
 
 
 EXPERIMENTS = {
     e.name: e
     for e in (
         *map(_gb1, ("sampled", "three_vs_rest", "two_vs_rest", "low_vs_high")),
-        Experiment("meltome", "meltome", "number", "target", tasks=("meltome",)),
+        Experiment("meltome", "meltome", "number", "target", tasks=("meltome", "meltome_number")),
         _scan("avgfp"),
         _scan("pab1"),
         Experiment(

@@ -277,8 +277,8 @@ def calibrate(
     tokenizer: Any = model.tokenizer
     spec = tokenizer.tasks[task]
     notes = [note for e in labelled(spec, records)[0] if (note := _note(tokenizer, spec, e))]
-    found_steps = decisions(model.network, tokenizer, notes, at_once=at_once)
-    steps = [_counted(s, note.mask) for s, note in zip(found_steps, notes, strict=True)]
+    answers = decisions(model.network, tokenizer, notes, at_once=at_once)
+    steps = [_counted(s, note.mask) for s, note in zip(answers, notes, strict=True)]
     found: dict[str, Any] = {}
     ranked = [s for one in steps for s in one if len(s.decided)]
     choices = []
@@ -305,6 +305,8 @@ def calibrate(
 def _note(tokenizer: Any, task: Task, example: Labelled) -> Annotation | None:
     """The example as one question with its answer; ``None`` if it is no such."""
     mask = example.mask if task.codec.parallel else ""
+    if mask and len(mask) != len(example.record.protein):
+        return None
     note = Annotation(example.record.protein, task.name, example.value, mask)
     try:
         tokenizer.solved(note)
@@ -314,8 +316,10 @@ def _note(tokenizer: Any, task: Task, example: Labelled) -> Annotation | None:
 
 
 def _counted(steps: list[Step], mask: str) -> list[Step]:
-    """The decisions about residues whose label counts: the first of an answer are one a residue."""
-    return [s for i, s in enumerate(steps) if mask[i : i + 1] != "0"] if mask else steps
+    """The decisions about residues whose label counts; answers with a mask have one a residue."""
+    if not mask:
+        return steps
+    return [step for step, counts in zip(steps, mask, strict=True) if counts == "1"]
 
 
 def _offsets(vocabulary: Vocabulary, steps: list[Step]) -> dict[str, Any]:

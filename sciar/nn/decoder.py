@@ -39,6 +39,8 @@ class DecoderConfig:
         ahead: queries stand at the place of the next token, which they are to predict, and keys at
             their own; needs axes. Without it both stand at their own.
         mamba: size of the Mamba-2 layers.
+        dropout: share of what each mixer and feed-forward network adds that is left out in training
+            (Vaswani et al., arXiv:1706.03762), for small sets.
         passes: how often the whole stack is run, each time on its own output; twice as much work
             and memory with 2, but no more parameters (``recycle`` of Uni-3DAR, arXiv:2503.16278).
     """
@@ -56,6 +58,7 @@ class DecoderConfig:
     base: float = 10_000.0
     ahead: bool = False
     mamba: MambaConfig = field(default_factory=MambaConfig)
+    dropout: float = 0.0
     passes: int = 1
 
     def __post_init__(self) -> None:
@@ -78,6 +81,8 @@ class DecoderConfig:
             raise UsageError(f"the rotary unit {self.unit} must be above zero")
         if not self.base > 1:
             raise UsageError(f"the rotary base {self.base} must be above one")
+        if not 0 <= self.dropout < 1:
+            raise UsageError(f"dropout {self.dropout} is no share from 0 to below 1")
         if self.ahead and not self.axes:
             raise UsageError("queries that stand ahead need rotary axes")
 
@@ -124,6 +129,7 @@ class Layer(nn.Module):
             )
         self.ffn_norm = nn.RMSNorm(config.hidden, eps=1e-6)
         self.ffn = SwiGLU(config.hidden, config.ffn_width)
+        self.drop = nn.Dropout(config.dropout)
 
     def forward(
         self, x_TH: Tensor, rotary: Rotary, memory: LayerMemory, read: Tensor | None = None
@@ -131,12 +137,12 @@ class Layer(nn.Module):
         """(T, hidden), or (R, hidden) of the positions that are ``read``."""
         normed = self.mixer_norm(x_TH)
         if read is not None:
-            x_TH = x_TH[read] + self._read(normed, rotary, memory, read)
+            x_TH = x_TH[read] + self.drop(self._read(normed, rotary, memory, read))
         elif isinstance(self.mixer, Mamba2):
-            x_TH = x_TH + self.mixer(normed, memory)
+            x_TH = x_TH + self.drop(self.mixer(normed, memory))
         else:
-            x_TH = x_TH + self.mixer(normed, rotary, memory)
-        return x_TH + self.ffn(self.ffn_norm(x_TH))
+            x_TH = x_TH + self.drop(self.mixer(normed, rotary, memory))
+        return x_TH + self.drop(self.ffn(self.ffn_norm(x_TH)))
 
     def _read(self, normed: Tensor, rotary: Rotary, memory: LayerMemory, read: Tensor) -> Tensor:
         """(R, hidden) of the mixer."""

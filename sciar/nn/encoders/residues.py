@@ -18,13 +18,14 @@ import torch
 from torch import Tensor, nn
 
 from sciar.errors import UsageError
+from sciar.nn.encoders.composition import Composition, sums
 from sciar.nn.encoders.esm2 import Esm2, Esm2Config, embed_all
 from sciar.nn.encoders.esm2_weights import find_encoder, load_esm2
 from sciar.nn.encoders.local import LocalLayers
 from sciar.nn.encoders.lora import add_lora
 from sciar.nn.encoders.store import EmbeddingStore
 from sciar.nn.inputs import Inputs
-from sciar.tokenization.esm_alphabet import CLS, EOS, MASK
+from sciar.tokenization.esm_alphabet import CLS, EOS, MASK, residue_ids
 from sciar.tokenization.vocabulary import SlotKind
 
 TRAIN = ("frozen", "last", "lora", "all")
@@ -35,7 +36,8 @@ BUDGET = 16_384
 class ResidueEncoder(nn.Module):
     """Input module of residue slots: the encoder's vectors, projected, and the letter itself.
 
-    Convolutions along the chain may follow (``local``).
+    Convolutions along the chain may follow (``local``), and what a chain is made of
+    (``composition``).
 
     Args:
         slot: the slot kind; its payload is the id of the residue.
@@ -52,8 +54,13 @@ class ResidueEncoder(nn.Module):
         window: longest chain that the encoder reads at once. A longer one is read in windows that
             overlap by half, and each residue takes its vector from where it stands most centrally.
         local: kernels of convolutions along each chain, after the encoder and over its windows.
+        composition: give each residue the shares of letters and of neighbours in its chain, and the
+            chain's length, for answers about whole proteins that few labels teach.
         sites: for variants of one protein: in so many first residues, a letter has a vector of its
             own at each number, so that what a mutation adds need not be found out. 0: nowhere.
+        reference: for variants of one protein: its own residues, ``sites`` of them. Only residues
+            that differ have such a vector then, and their sum goes to each residue of the chain:
+            effects of mutations add up, and a few among hundreds of residues are hard to find.
         cache: folder for the vectors of what is not trained (``frozen`` and ``last``), so that a
             protein is read once; sequences with hidden residues are not kept. Not stored with the
             model.
@@ -81,10 +88,13 @@ class ResidueEncoder(nn.Module):
         dropout: float = 0.05,
         window: int = 1022,
         local: Sequence[int] = (),
+        composition: bool = False,
         sites: int = 0,
+        reference: str = "",
         cache: str = "",
     ) -> None:
         super().__init__()
+        self.reference_ids: Tensor
         if train not in TRAIN:
             raise UsageError(f"slot {slot.name}: train {train!r} is none of {', '.join(TRAIN)}")
         if (train == "last") != (blocks > 0) or window < 2:
@@ -105,9 +115,20 @@ class ResidueEncoder(nn.Module):
         nn.init.normal_(self.project.weight, std=0.04 * self.encoder.config.width**-0.5)
         nn.init.zeros_(self.project.bias)
         self.local = LocalLayers(hidden, local) if local else None
+        ids = self.encoder.config.vocabulary
+        self.composition = Composition(ids, hidden) if composition else None
         self.sites = sites
         if sites < 0:
             raise UsageError(f"slot {slot.name}: sites must not be negative, got {sites}")
+        if reference and len(reference) != sites:
+            raise UsageError(
+                f"slot {slot.name}: the reference has {len(reference)} residues, and sites is "
+                f"{sites}; give as many sites"
+            )
+        self.reference = reference
+        if reference:
+            letters = torch.from_numpy(residue_ids(reference))
+            self.register_buffer("reference_ids", letters, persistent=False)
         if sites:
             self.site = nn.Embedding(sites * self.encoder.config.vocabulary, hidden)
             nn.init.normal_(self.site.weight, std=0.02)
@@ -135,7 +156,9 @@ class ResidueEncoder(nn.Module):
         how = {"train": self.mode, "blocks": self.blocks, **self.adapters}
         local = {"local": list(self.local.kernels)} if self.local is not None else {}
         sites = {"sites": self.sites} if self.sites else {}
-        return {**sizes, **how, "window": self.window, **local, **sites}
+        sites |= {"reference": self.reference} if self.reference else {}
+        whole = {"composition": True} if self.composition is not None else {}
+        return {**sizes, **how, "window": self.window, **local, **whole, **sites}
 
     def at(self, inputs: Inputs, where: Tensor) -> Tensor:
         """(N, hidden) of the residue slots ``where`` among the inputs."""
@@ -146,14 +169,24 @@ class ResidueEncoder(nn.Module):
         starts = torch.tensor([0, *(len(p) for p in pieces)], device=ids.device).cumsum(0)
         rows = torch.cat([starts[piece] + row for piece, row in sources])
         made = self.project(vectors[rows]) + self.letter(ids)
+        chains = [b - a for runs in _proteins(where.cpu(), labels.cpu()) for a, b in runs]
+        lengths = torch.tensor(chains, device=made.device)
         if self.sites:
-            number = inputs.anchor[where]
-            at = number.clamp_max(self.sites - 1) * self.encoder.config.vocabulary + ids
-            made = made + self.site(at) * (number < self.sites)[:, None]
-        if self.local is None:
-            return made
-        lengths = [b - a for chains in _proteins(where.cpu(), labels.cpu()) for a, b in chains]
-        return self.local(made, torch.tensor(lengths, device=made.device))
+            made = made + self._at_sites(ids, inputs.anchor[where], lengths)
+        if self.local is not None:
+            made = self.local(made, lengths)
+        if self.composition is not None:
+            made = made + self.composition(ids, lengths)
+        return made
+
+    def _at_sites(self, ids: Tensor, number: Tensor, lengths: Tensor) -> Tensor:
+        """(N, hidden) of letters at their numbers; with a reference, their sum over the chain."""
+        place = number.clamp_max(self.sites - 1)
+        counted = number < self.sites
+        if self.reference:
+            counted &= ids != self.reference_ids[place]
+        made = self.site(place * self.encoder.config.vocabulary + ids) * counted[:, None]
+        return sums(made, lengths) if self.reference else made
 
     def encode(self, pieces: Sequence[Tensor]) -> list[Tensor]:
         """(N_i,) ids of each piece -> (N_i, D)."""

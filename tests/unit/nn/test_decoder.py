@@ -130,7 +130,7 @@ def test_a_pack_keeps_identities_and_shifts_references() -> None:
 @pytest.mark.parametrize(
     "options",
     [{"hidden": 30, "heads": 4}, {"hidden": 12, "heads": 4}, {"heads": 4, "kv_heads": 3},
-     {"pattern": "ax"}, {"pattern": ""}],
+     {"pattern": "ax"}, {"pattern": ""}, {"dropout": 1.0}, {"dropout": -0.1}],
 )  # fmt: skip
 def test_impossible_sizes_are_refused(options: dict) -> None:
     with pytest.raises(UsageError):
@@ -185,3 +185,19 @@ def test_two_passes_are_the_stack_on_its_own_output() -> None:
     assert not torch.allclose(two(x, index, memories), one(x, index, memories[:2]))
     with pytest.raises(UsageError, match="0 passes"):
         DecoderConfig(passes=0)
+
+
+def test_dropout_is_for_training_alone() -> None:
+    torch.manual_seed(0)
+    plain, dropped = (
+        Decoder(DecoderConfig(layers=2, dropout=p, hidden=32, heads=4)) for p in (0, 0.5)
+    )
+    dropped.load_state_dict(plain.state_dict())
+    lengths = torch.tensor([3, 5])
+    x, index = torch.randn(8, 32), torch.tensor([0, 1, 2, 0, 1, 2, 3, 4])
+    memories = packed_memories(plain.config, lengths, torch.zeros(2, dtype=torch.int64))
+    assert torch.equal(plain.train()(x, index, memories), plain.eval()(x, index, memories))
+    assert torch.equal(dropped.eval()(x, index, memories), plain(x, index, memories))
+    dropped.train()
+    first = dropped(x, index, memories)
+    assert not torch.allclose(first, dropped(x, index, memories))

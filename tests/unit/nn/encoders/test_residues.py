@@ -13,7 +13,7 @@ from sciar.nn.encoders.esm2 import embed_all
 from sciar.nn.encoders.residues import ResidueEncoder, window_starts
 from sciar.nn.inputs import inputs_at
 from sciar.records import Protein
-from sciar.tokenization.esm_alphabet import encoder_ids, residue_rows
+from sciar.tokenization.esm_alphabet import encoder_ids, residue_ids, residue_rows
 from sciar.tokenization.packing import Pack, pack
 from sciar.tokenization.vocabulary import SlotKind
 
@@ -194,3 +194,45 @@ def test_sites_tell_a_letter_apart_by_its_number() -> None:
     assert made.options()["sites"] == 3 and "sites" not in plain.options()
     with pytest.raises(UsageError, match="negative"):
         module(sites=-1)
+
+
+def test_composition_is_what_a_count_by_hand_gives() -> None:
+    """Shares of letters and neighbours of each chain alone, and its length."""
+    made, plain = module(composition=True), module()
+    plain.load_state_dict(made.state_dict(), strict=False)
+    several = [protein(n, n, n == 6) for n in (5, 40, 1, 6)]
+    same = read(made, packed(*several))
+    torch.testing.assert_close(same, read(plain, packed(*several)))  # nothing at the start
+    for table in made.composition.parameters():
+        torch.nn.init.normal_(table)
+    added = read(made, packed(*several)) - read(plain, packed(*several))
+    expected = []
+    for chain in [c for p in several for c in p.chains]:
+        ids = residue_ids(chain).tolist()
+        whole = torch.log(torch.tensor(len(ids) / 300)) * made.composition.length
+        for i, first in enumerate(ids):
+            whole = whole + 20 * made.composition.letter[first] / len(ids)
+            if i + 1 < len(ids):
+                whole = whole + 20 * made.composition.pair[first * 33 + ids[i + 1]] / len(ids)
+        expected += [whole] * len(ids)
+    torch.testing.assert_close(added, torch.stack(expected), rtol=1e-4, atol=1e-4)
+    again = ResidueEncoder(SLOT, 12, **made.options())
+    again.load_state_dict(made.state_dict())
+    assert "composition" not in plain.options()
+
+
+def test_a_reference_leaves_mutations_alone_to_add_up() -> None:
+    made, plain = module(sites=5, reference="GGAGM"), module()
+    plain.load_state_dict(made.state_dict(), strict=False)
+    # The third and fifth residue differ; what lies beyond the reference is no mutation.
+    several = [Protein("GGCGWGG"), Protein("GGAGM"), Protein("WGAG")]
+    added = read(made, packed(*several)) - read(plain, packed(*several))
+    vector = made.site.weight.view(5, 33, 12)
+    c, w = residue_ids("CW").tolist()
+    expected = [vector[2, c] + vector[4, w]] * 7 + [torch.zeros(12)] * 5 + [vector[0, w]] * 4
+    torch.testing.assert_close(added, torch.stack(expected))
+    again = ResidueEncoder(SLOT, 12, **made.options())
+    again.load_state_dict(made.state_dict())
+    assert again.reference == "GGAGM" and "reference" not in module(sites=3).options()
+    with pytest.raises(UsageError, match="reference has 2 residues"):
+        module(sites=3, reference="GG")
