@@ -1,12 +1,14 @@
 """Batch jobs over proteins: sequences a second against the encoder alone, and peak memory.
 
-The models are untrained: speed does not hang on what a model has learnt. The decoder is that of
-the recipes, 4x192; it reads every residue too, and has twice the weights of the encoder of the zoo,
-4x128, but a fourth of those of an encoder like ESM-2 8M, 6x320.
+The models are untrained: speed does not hang on what a model has learnt. Decoders are those of the
+recipes for whole proteins (1x128) and for many tasks (2x128), and a larger one, 4x192, which has
+twice the weights of the encoder of the zoo, 4x128, but a fourth of those of an encoder like ESM-2
+8M, 6x320. A decoder reads every residue too.
 """
 
 from __future__ import annotations
 
+import itertools
 import json
 import random
 import subprocess
@@ -31,6 +33,11 @@ from sciar.tokenization.protein import RESIDUE, ProteinTokenizer
 LETTERS = "ACDEFGHIKLMNPQRSTVWY"
 BUDGET = 16_384
 ENCODERS = {"4x128": (4, 128), "6x320": (6, 320)}
+DECODERS = {
+    "1x128": DecoderConfig(layers=1, hidden=128, heads=8, ffn=256, axes=2, unit=1.0),
+    "2x128": DecoderConfig(layers=2, hidden=128, heads=4, ffn=256, axes=2, unit=1.0),
+    "4x192": DecoderConfig(layers=4, hidden=192, heads=4, axes=2, unit=1.0),
+}
 TASKS: dict[str, dict[str, Any]] = {
     "location": {"type": "single", "labels": [str(i) for i in range(10)], "field": "location"},
     "structure": {"type": "per_residue", "labels": "HEC", "field": "labels"},
@@ -56,15 +63,15 @@ def speed(quick: bool) -> list[dict[str, Any]]:
     count = 40 if quick else 400
     few = count // 10  # one by one is slow
     rows = []
-    for name, encoder in ENCODERS.items():
+    for (name, encoder), (size, decoder) in itertools.product(ENCODERS.items(), DECODERS.items()):
         with tempfile.TemporaryDirectory() as scratch:
             folder = Path(scratch)
             path, short = folder / "p.fasta", folder / "few.fasta"
             write(path, count)
             write(short, few)
-            used = untrained(folder / "model", encoder, (4, 192))
+            used = untrained(folder / "model", encoder, decoder)
             alone = encoder_alone(used, path)
-            rows.append(row(name, "encoder alone", count, alone, alone))
+            rows.append(row(name, "", "encoder alone", count, alone, alone))
             for what, tasks, source, number, slow in (
                 ("one class", ["location"], path, count, False),
                 ("secondary structure, at once", ["structure"], path, count, False),
@@ -79,14 +86,16 @@ def speed(quick: bool) -> list[dict[str, Any]]:
                 loading = time.perf_counter() - start
                 done = run(job)
                 rate = number / max(done.seconds - loading, 1e-9)
-                rows.append(row(name, what, number, rate, alone))
+                rows.append(row(name, size, what, number, rate, alone))
     return rows
 
 
-def row(encoder: str, what: str, count: int, rate: float, alone: float) -> dict[str, Any]:
+def row(
+    encoder: str, decoder: str, what: str, count: int, rate: float, alone: float
+) -> dict[str, Any]:
     """One line of the table."""
     share = round(rate / alone, 2)
-    facts = {"encoder": encoder, "what": what, "sequences": count}
+    facts = {"encoder": encoder, "decoder": decoder, "what": what, "sequences": count}
     return {**facts, "sequences_per_s": rate, "of_encoder": share}
 
 
@@ -115,7 +124,9 @@ def memory(quick: bool) -> list[dict[str, Any]]:
     rows = []
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
-        model = untrained(folder / "model", (1, 32), (1, 32))
+        model = untrained(
+            folder / "model", (1, 32), DecoderConfig(layers=1, hidden=32, heads=4, axes=2, unit=1.0)
+        )
         for count in counts:
             path = folder / f"{count}.fasta"
             write(path, count, longest=120)
@@ -139,15 +150,15 @@ def write(path: Path, count: int, longest: int = 1_000) -> None:
             stream.write(f">s{i}\n{''.join(draw.choices(LETTERS, k=length))}\n")
 
 
-def untrained(folder: Path, encoder: tuple[int, int], decoder: tuple[int, int]) -> Path:
-    """A model folder of these (layers, width)."""
+def untrained(folder: Path, encoder: tuple[int, int], decoder: DecoderConfig) -> Path:
+    """A model folder with an encoder of (layers, width)."""
     from sciar.folder import ModelFolder, save_folder
 
     tokenizer = ProteinTokenizer(TASKS)
     layers, width = encoder
     options = {"layers": layers, "width": width, "heads": 4}
     config = ModelConfig(
-        DecoderConfig(layers=decoder[0], hidden=decoder[1], heads=4, axes=2, unit=1.0),
+        decoder,
         heads={"default": HeadConfig("sciar.heads.numeric.NumericHead")},
         inputs={RESIDUE: InputConfig("sciar.nn.encoders.residues.ResidueEncoder", options)},
         max_anchors=1024,

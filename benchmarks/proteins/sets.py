@@ -156,7 +156,9 @@ def _gb1(split: str) -> Experiment:
 
 def _scan(name: str) -> Experiment:
     task = f"dms_{name}"
-    return Experiment(f"dms-{name}", task, "number", "score", variants=True, tasks=(task, f"{task}_number"))
+    return Experiment(
+        f"dms-{name}", task, "number", "score", variants=True, tasks=(task, f"{task}_number")
+    )
 
 
 EXPERIMENTS = {
