@@ -11,29 +11,44 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from sciar.errors import UsageError
+
+ROWS = 8191
+"""Most rows of a table, a prime: runs of three letters share them by their remainder."""
+LONGEST = 3
+
 
 class Composition(nn.Module):
-    """One vector for each chain, given to each of its residues.
+    """One vector for each chain, given to each of its residues; nothing before training.
 
     Args:
         ids: V, how many different ids there are.
         hidden: H.
+        longest: longest runs of residues that are counted: 1 letters, 2 also neighbours, 3 also
+            runs of three, by which close relatives know each other.
+
+    Raises:
+        UsageError: longer runs.
     """
 
-    def __init__(self, ids: int, hidden: int) -> None:
+    def __init__(self, ids: int, hidden: int, longest: int = 2) -> None:
         super().__init__()
+        if not 1 <= longest <= LONGEST:
+            raise UsageError(f"composition counts runs of 1 to {LONGEST} residues, got {longest}")
         self.ids = ids
-        self.letter = nn.Parameter(torch.zeros(ids, hidden))
-        self.pair = nn.Parameter(torch.zeros(ids * ids, hidden))
+        rows = [min(ids**k, ROWS) for k in range(1, longest + 1)]
+        self.runs = nn.ParameterList(torch.zeros(n, hidden) for n in rows)
         self.length = nn.Parameter(torch.zeros(hidden))
 
     def forward(self, ids_N: Tensor, lengths: Tensor) -> Tensor:
         """(N,) ids and the (S,) lengths of the chains -> (N, H)."""
-        sizes = lengths.to(self.letter.dtype).repeat_interleave(lengths)[:, None]
-        chain = torch.arange(len(lengths), device=ids_N.device).repeat_interleave(lengths)
-        pair = self.pair[ids_N[:-1] * self.ids + ids_N[1:]] * (chain[1:] == chain[:-1])[:, None]
-        made = self.letter[ids_N]
-        made = made + torch.cat([pair, pair.new_zeros(min(1, len(ids_N)), pair.shape[1])])
+        sizes = lengths.to(self.length.dtype).repeat_interleave(lengths)[:, None]
+        left = torch.cat([torch.arange(int(n), 0, -1) for n in lengths.cpu()]).to(ids_N.device)
+        run, made = torch.zeros_like(ids_N), torch.zeros_like(sizes)
+        for i, table in enumerate(self.runs):
+            # The run of i + 1 residues that begins at each place, if the chain reaches so far.
+            run = run * self.ids + torch.cat([ids_N[i:], ids_N[:i]])
+            made = made + table[run % len(table)] * (left > i)[:, None]
         # Twenty letters: a share of a letter comes to about one.
         return 20 * sums(made, lengths) / sizes + (sizes / 300).log() * self.length
 

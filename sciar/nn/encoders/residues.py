@@ -54,8 +54,9 @@ class ResidueEncoder(nn.Module):
         window: longest chain that the encoder reads at once. A longer one is read in windows that
             overlap by half, and each residue takes its vector from where it stands most centrally.
         local: kernels of convolutions along each chain, after the encoder and over its windows.
-        composition: give each residue the shares of letters and of neighbours in its chain, and the
-            chain's length, for answers about whole proteins that few labels teach.
+        composition: give each residue the shares, in its chain, of letters (1), of neighbours (2)
+            and of runs of three (3), and the chain's length, for answers about whole proteins that
+            few labels teach. 0: nothing of it.
         sites: for variants of one protein: in so many first residues, a letter has a vector of its
             own at each number, so that what a mutation adds need not be found out. 0: nowhere.
         reference: for variants of one protein: its own residues, ``sites`` of them. Only residues
@@ -88,7 +89,7 @@ class ResidueEncoder(nn.Module):
         dropout: float = 0.05,
         window: int = 1022,
         local: Sequence[int] = (),
-        composition: bool = False,
+        composition: int = 0,
         sites: int = 0,
         reference: str = "",
         cache: str = "",
@@ -116,7 +117,7 @@ class ResidueEncoder(nn.Module):
         nn.init.zeros_(self.project.bias)
         self.local = LocalLayers(hidden, local) if local else None
         ids = self.encoder.config.vocabulary
-        self.composition = Composition(ids, hidden) if composition else None
+        self.composition = Composition(ids, hidden, composition) if composition else None
         self.sites = sites
         if sites < 0:
             raise UsageError(f"slot {slot.name}: sites must not be negative, got {sites}")
@@ -157,7 +158,7 @@ class ResidueEncoder(nn.Module):
         local = {"local": list(self.local.kernels)} if self.local is not None else {}
         sites = {"sites": self.sites} if self.sites else {}
         sites |= {"reference": self.reference} if self.reference else {}
-        whole = {"composition": True} if self.composition is not None else {}
+        whole = {"composition": len(self.composition.runs)} if self.composition is not None else {}
         return {**sizes, **how, "window": self.window, **local, **whole, **sites}
 
     def at(self, inputs: Inputs, where: Tensor) -> Tensor:

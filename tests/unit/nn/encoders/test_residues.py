@@ -196,9 +196,10 @@ def test_sites_tell_a_letter_apart_by_its_number() -> None:
         module(sites=-1)
 
 
-def test_composition_is_what_a_count_by_hand_gives() -> None:
-    """Shares of letters and neighbours of each chain alone, and its length."""
-    made, plain = module(composition=True), module()
+@pytest.mark.parametrize("longest", [1, 2, 3])
+def test_composition_is_what_a_count_by_hand_gives(longest: int) -> None:
+    """Shares of letters and runs of each chain alone, and its length."""
+    made, plain = module(composition=longest), module()
     plain.load_state_dict(made.state_dict(), strict=False)
     several = [protein(n, n, n == 6) for n in (5, 40, 1, 6)]
     same = read(made, packed(*several))
@@ -210,15 +211,19 @@ def test_composition_is_what_a_count_by_hand_gives() -> None:
     for chain in [c for p in several for c in p.chains]:
         ids = residue_ids(chain).tolist()
         whole = torch.log(torch.tensor(len(ids) / 300)) * made.composition.length
-        for i, first in enumerate(ids):
-            whole = whole + 20 * made.composition.letter[first] / len(ids)
-            if i + 1 < len(ids):
-                whole = whole + 20 * made.composition.pair[first * 33 + ids[i + 1]] / len(ids)
+        for size, table in enumerate(made.composition.runs, 1):
+            for i in range(len(ids) - size + 1):
+                row = 0
+                for letter in ids[i : i + size]:
+                    row = row * 33 + letter
+                whole = whole + 20 * table[row % len(table)] / len(ids)
         expected += [whole] * len(ids)
     torch.testing.assert_close(added, torch.stack(expected), rtol=1e-4, atol=1e-4)
     again = ResidueEncoder(SLOT, 12, **made.options())
     again.load_state_dict(made.state_dict())
     assert "composition" not in plain.options()
+    with pytest.raises(UsageError, match="1 to 3 residues"):
+        module(composition=4)
 
 
 def test_a_reference_leaves_mutations_alone_to_add_up() -> None:
