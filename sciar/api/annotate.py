@@ -107,7 +107,7 @@ class Annotator:
                 judge(
                     id, task, requests[n].constraints["protein"], answers[n],
                     self.tokenizer.vocabulary, self._calibrated(task, "temperature", 1.0),
-                    self.scores or len(numbers) > 1,
+                    self.scores or len(numbers) > 1, self._calibrated(task, "spread", 1.0),
                 )
                 for n in numbers
             ]  # fmt: skip

@@ -11,6 +11,7 @@ import numpy as np
 from sciar.errors import RecordError
 from sciar.generation.answered import Answered
 from sciar.generation.engine import Step
+from sciar.generation.numbers import LEVEL
 from sciar.records import Protein
 from sciar.tokenization.answers.digits import DIGITS, Digits
 from sciar.tokenization.answers.indices import position_of
@@ -34,12 +35,13 @@ class Answer:
             (0, 1]; of answers with one token a residue the geometric mean over the residues; of
             answers with a number slot ``None``. Calibrated where the model folder holds a
             calibration of the task.
-        message: why it failed, else empty, or a note (windows).
+        message: why it failed, else empty, or a note (windows; the interval of a number).
         logp: natural log-probability of all decisions.
         steps: number of decisions.
         scores: details, if they were asked for: class -> probability for one class; member ->
-            chance of belonging for sets and sites; ``mean`` and ``std`` for digits; one confidence
-            for each residue (a list) for answers with one token a residue.
+            chance of belonging for sets and sites; ``mean`` and ``std`` for digits; ``low`` and
+            ``high``, the ends of a central interval of 90 %, for numbers of a head that has them;
+            one confidence for each residue (a list) for answers with one token a residue.
     """
 
     id: str
@@ -71,6 +73,7 @@ def judge(
     vocabulary: Vocabulary,
     temperature: float = 1.0,
     scores: bool = False,
+    spread: float = 1.0,
 ) -> Answer:
     """An answer as a prediction.
 
@@ -82,6 +85,7 @@ def judge(
         vocabulary: of the model.
         temperature: that calibrates the decisions of this task.
         scores: also the details.
+        spread: that calibrates the intervals of this task: how many times as wide they become.
     """
     if made.failure:
         return failed(id, task.name, made.failure)
@@ -97,7 +101,12 @@ def judge(
     elif made.payload:
         confidence = None
     details = _scores(task, made, vocabulary, temperature) if scores else None
-    return Answer(id, task.name, OK, value, confidence, "", logp, len(chosen), details)
+    note = ""
+    if made.estimate is not None:
+        ends = _ends(task, protein, made, spread)
+        details = ends if scores else None
+        note = f"{LEVEL:.0%} within {ends['low']:.4g} to {ends['high']:.4g}"
+    return Answer(id, task.name, OK, value, confidence, note, logp, len(chosen), details)
 
 
 def tempered(log_p: np.ndarray, temperature: float) -> np.ndarray:
@@ -159,6 +168,14 @@ def _scores(task: Task, made: Answered, vocabulary: Vocabulary, temperature: flo
         names = [_member(vocabulary.names[i]) for i in steps[0].ids]
         return dict(zip(names, p.tolist(), strict=True))
     return None
+
+
+def _ends(task: Task, protein: Protein, made: Answered, spread: float) -> dict[str, float]:
+    """Ends of the interval in the units of the answer."""
+    assert made.estimate is not None
+    wide = made.estimate.widened(spread)
+    low, high = (task.decode(made.tokens, protein, (end,)) for end in (wide.low, wide.high))
+    return {"low": low, "high": high}
 
 
 def _member(name: str) -> Any:

@@ -6,6 +6,7 @@ labels (temperatures, thresholds) come from validation data, never from what is 
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -22,12 +23,16 @@ from sciar.evaluation.classes import accuracy, residue_accuracy
 from sciar.evaluation.classes import sites as site_scores
 from sciar.evaluation.fmax import fmax
 from sciar.evaluation.ranking import regression
-from sciar.generation.answered import frequencies
+from sciar.generation.answered import answer, frequencies
 from sciar.generation.decisions import decisions
 from sciar.generation.engine import Step
+from sciar.generation.numbers import LEVEL
+from sciar.generation.settings import GenerationSettings
+from sciar.heads.base import SamplerSettings
 from sciar.records import Annotation, Protein, ProteinRecord
 from sciar.tokenization.answers.indices import position_of
 from sciar.tokenization.answers.multi import MultiLabel
+from sciar.tokenization.answers.number import Number
 from sciar.tokenization.answers.single import SingleClass
 from sciar.tokenization.answers.sites import Sites
 from sciar.tokenization.answers.task import Task
@@ -170,8 +175,20 @@ def _figures(
         if any(isinstance(p.scores, dict) and "mean" in p.scores for p in made):
             means = np.array([p.scores["mean"] if p.ok else fill for p in made])
             figures |= {f"{k} of means": v for k, v in regression(given, means).items()}
-        return figures
+        return figures | _intervals(given, made)
     return accuracy([e.canonical for e in examples], [p.value for p in made])
+
+
+def _intervals(given: np.ndarray, made: list[Answer]) -> dict[str, Any]:
+    """How many labels lie within the intervals of their answers, of those that have one."""
+    ends = [p.scores if isinstance(p.scores, dict) and "low" in p.scores else None for p in made]
+    found = [(y, e["low"], e["high"]) for y, e in zip(given, ends, strict=True) if e]
+    if not found:
+        return {}
+    inside = sum(bool(low <= y <= high) for y, low, high in found)
+    width = float(np.mean([high - low for _, low, high in found]))
+    row = {"level": LEVEL, "rate": inside / len(found), "count": inside, "of": len(found)}
+    return {"interval": {**row, "mean_width": width}}
 
 
 def _confidences(task: Task, examples: list[Labelled], made: list[Answer]) -> Pairs:
@@ -272,11 +289,14 @@ def calibrate(
     Returns:
         What ``info["calibration"][task]`` of a model folder holds: ``temperature``, with ``nll``
         before and after and the number of decisions; ``threshold``; ``offsets`` of symbols, with
-        what they gave in ``offsets_fit``.
+        what they gave in ``offsets_fit``; ``spread`` of the intervals of numbers, such that they
+        hold their share of these labels.
     """
     tokenizer: Any = model.tokenizer
     spec = tokenizer.tasks[task]
     notes = [note for e in labelled(spec, records)[0] if (note := _note(tokenizer, spec, e))]
+    if isinstance(spec.codec, Number):
+        return _spread(model, notes)
     answers = decisions(model.network, tokenizer, notes, at_once=at_once)
     steps = [_counted(s, note.mask) for s, note in zip(answers, notes, strict=True)]
     found: dict[str, Any] = {}
@@ -300,6 +320,31 @@ def calibrate(
     elif spec.metric == "f1":
         found |= _offsets(tokenizer.vocabulary, [s for one in steps for s in one])
     return found
+
+
+def _spread(model: Model, notes: list[Annotation]) -> dict[str, Any]:
+    """How many times as wide intervals must be to hold their share of the labels.
+
+    The quantile of conformal prediction (Lei et al., J. Am. Stat. Assoc. 113, 1094 (2018)), with
+    the distance to the end of the interval on the label's side as the unit of an error: intervals
+    of proteins like these then hold the share, however the head errs.
+    """
+    tokenizer: Any = model.tokenizer
+    pairs = [tokenizer.solved(note) for note in notes]
+    cold = GenerationSettings(payload=SamplerSettings(temperature=0.0))
+    made = answer(model.network, tokenizer, [request for request, _ in pairs], cold)
+    errors = []
+    for (_, sequence), one in zip(pairs, made, strict=True):
+        if one.estimate is None:
+            continue
+        truth, e = float(sequence.values[-2, 0]), one.estimate
+        end = e.high if truth > e.value else e.low
+        errors.append((truth - e.value) / (end - e.value) if end != e.value else np.inf)
+    rank = math.ceil(LEVEL * (len(errors) + 1))
+    if rank > len(errors):
+        return {}
+    inside = sum(error <= 1 for error in errors)
+    return {"spread": float(sorted(errors)[rank - 1]), "inside": inside, "decisions": len(errors)}
 
 
 def _note(tokenizer: Any, task: Task, example: Labelled) -> Annotation | None:

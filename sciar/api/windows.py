@@ -145,9 +145,13 @@ def _union(task: Task, parts: list[Part]) -> Answer:
 
 
 def _mixture(parts: list[Any]) -> dict[str, float] | None:
-    """Mean and standard deviation of the windows' distributions taken together."""
+    """Mean and standard deviation of the windows' distributions taken together, or the ends of an
+    interval that holds those of all windows.
+    """
     if not all(isinstance(part, dict) for part in parts):
         return None
+    if "low" in parts[0]:
+        return {"low": min(p["low"] for p in parts), "high": max(p["high"] for p in parts)}
     means = np.array([part["mean"] for part in parts])
     second = np.array([part["std"] for part in parts]) ** 2 + means**2
     mean = float(means.mean())

@@ -1,8 +1,8 @@
 """Answers of a model to questions about what is given whole, such as a protein, in batches.
 
-Questions with one decision, and answers with one word for each slot of the prompt (a residue) that
-are read at once, need one pass over their prompts; all others go through the engine. Neither
-depends on what else is in the batch.
+Questions with one decision, numbers, and answers with one word for each slot of the prompt (a
+residue) that are read at once, need one pass over their prompts; all others go through the engine.
+Neither depends on what else is in the batch.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from sciar.generation.engine import Engine, Job, Step, offsets_of
+from sciar.generation.numbers import Estimate, blank, estimates
 from sciar.generation.questions import Asking, Question
 from sciar.generation.settings import GenerationSettings
 from sciar.model import AutoregressiveModel
@@ -35,12 +36,14 @@ class Answered:
         payload: numbers of its slots.
         steps: the decisions, in order; tokens that the grammar forces are none.
         failure: empty, or why there is no answer.
+        estimate: of answers that are one number, with its interval, if the head has one.
     """
 
     tokens: tuple[str, ...]
     payload: tuple[float, ...]
     steps: tuple[Step, ...]
     failure: str = ""
+    estimate: Estimate | None = None
 
 
 @torch.inference_mode()
@@ -75,10 +78,31 @@ def answer(
         read = _read(model, [questions[i] for i in part], settings.offsets)
         for i, steps in zip(part, read, strict=True):
             found[i] = Answered(tuple(names[s.token] for s in steps), (), tuple(steps))
+    if settings.payload.temperature == 0:
+        found |= _numbers(model, tokenizer, requests, questions, budget)
     slow = [i for i in range(len(requests)) if i not in found]
     for part in _parts(questions, slow, budget):
         found |= _drawn(model, tokenizer, requests, part, settings)
     return [found[i] for i in range(len(requests))]
+
+
+def _numbers(
+    model: AutoregressiveModel,
+    tokenizer: Asking,
+    requests: Sequence[Request],
+    questions: Sequence[Question],
+    budget: int,
+) -> dict[int, Answered]:
+    """Answers that are one number, by the index of their request."""
+    asked = {i: blank(tokenizer, requests[i]) for i, q in enumerate(questions) if q.number}
+    found: dict[int, Answered] = {}
+    for part in _parts(questions, [i for i, s in asked.items() if s is not None], budget):
+        sequences = [s for i in part if (s := asked[i]) is not None]
+        made = estimates(model, sequences)
+        for i, sequence, estimate in zip(part, sequences, made or (), strict=bool(made)):
+            token = tokenizer.vocabulary.names[sequence.ids[-2]]
+            found[i] = Answered((token,), (estimate.value,), (), estimate=estimate)
+    return found
 
 
 def _parts(questions: Sequence[Question], chosen: list[int], budget: int) -> Iterator[list[int]]:

@@ -46,6 +46,11 @@ class Question(Protocol):
         """Whether any answer is exactly one word."""
         ...
 
+    @property
+    def number(self) -> bool:
+        """Whether any answer is exactly one number in a slot."""
+        ...
+
     def prompt(self) -> TokenSequence:
         """Everything before the answer."""
         ...

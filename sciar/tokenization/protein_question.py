@@ -59,6 +59,12 @@ class ProteinQuestion:
             return False
         return not codec.grammar(codec.vocabulary, self.protein).allowed()[1]
 
+    @property
+    def number(self) -> bool:
+        """Whether any answer is exactly one number in a slot."""
+        codec = self.task.codec
+        return bool(codec.slots) and codec.max_tokens(self.protein) == 1
+
     def prompt(self) -> TokenSequence:
         """Residues, task token, and what the input forces."""
         return self.tokenizer.prompt(self.protein, self.task)

@@ -54,12 +54,17 @@ def tokenizer(*only: str, **options: Any) -> ProteinTokenizer:
     return ProteinTokenizer({name: TASKS[name] for name in names}, max_length=2048, **options)
 
 
-def network(tokens: ProteinTokenizer, seed: int = 0, **encoder: Any) -> AutoregressiveModel:
+def network(
+    tokens: ProteinTokenizer,
+    seed: int = 0,
+    head: str = "sciar.heads.numeric.NumericHead",
+    **encoder: Any,
+) -> AutoregressiveModel:
     """A small network with random weights in every layer, in evaluation mode."""
     sizes = {"layers": 2, "width": 16, "heads": 2, **encoder}
     config = ModelConfig(
         decoder=DecoderConfig(layers=2, hidden=32, heads=2, axes=2, unit=1.0),
-        heads={"<number>": HeadConfig("sciar.heads.numeric.NumericHead", {"hidden": 16})},
+        heads={"<number>": HeadConfig(head, {"hidden": 16})},
         inputs={"<residue>": InputConfig("sciar.nn.encoders.residues.ResidueEncoder", sizes)},
         max_anchors=64,
     )

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from answer_models import TASKS, model_of, network, protein
 
 from sciar.api.model import Model
@@ -236,3 +237,44 @@ def test_a_temperature_draws_chances_of_sites_to_one_half() -> None:
             assert abs(warm.scores[member] - 0.5) <= abs(chance - 0.5)
     found = score(hot, "sites", labelled("sites", own("sites")))
     assert found["calibration"]["count"] == sum(len(p.scores) for p in after)
+
+
+def numeric(info: dict[str, Any] | None = None) -> Model:
+    model = model_of("amount", info=info)
+    for parameter in model.network.heads.parameters():
+        torch.nn.init.normal_(parameter, std=0.3, generator=torch.Generator().manual_seed(0))
+    return model
+
+
+def test_intervals_of_numbers_come_true_once_calibrated() -> None:
+    """Labels far from what the model expects; then they lie inside as often as is said."""
+    model, rng = numeric(), np.random.default_rng(0)
+    several = [protein(n, n) for n in rng.integers(3, 30, 120).tolist()]
+    values = [p.value + rng.normal(0, 30) for p in model.annotate(several, ["amount"])]
+    records = [ProteinRecord(str(i), p, {"amount": v})
+               for i, (p, v) in enumerate(zip(several, values, strict=True))]  # fmt: skip
+    before = score(model, "amount", records)["interval"]
+    assert before["of"] == 120 and before["count"] == round(120 * before["rate"]) < 60
+    found = calibrate(model, "amount", records[:60])
+    assert found["decisions"] == 60 and found["spread"] > 1
+    warm = with_calibration(model, {"amount": found})
+    after = score(warm, "amount", records[60:])["interval"]
+    # By hand: the same middles, ends farther away by the factor.
+    assert after["mean_width"] == pytest.approx(
+        score(model, "amount", records[60:])["interval"]["mean_width"] * found["spread"], rel=1e-4
+    )
+    assert 0.75 <= after["rate"] <= 1
+    own = score(warm, "amount", records[:60])["interval"]
+    assert own["count"] in (54, 55)  # ceil(0.9 * 61), of which one lies on the very end
+    assert "confidence" not in after and calibrate(model, "amount", records[:5]) == {}
+
+
+def test_an_interval_is_of_the_numbers_own_unit() -> None:
+    model = numeric()
+    (p,) = model.annotate([protein(9)], ["amount"], scores=True)
+    assert p.scores["low"] < p.value < p.scores["high"]
+    assert p.message == f"90% within {p.scores['low']:.4g} to {p.scores['high']:.4g}"
+    (q,) = numeric({"calibration": {"amount": {"spread": 2.0}}}).annotate([protein(9)], scores=True)
+    assert q.value == p.value
+    assert q.scores["high"] - q.value == pytest.approx(2 * (p.scores["high"] - p.value))
+    assert q.value - q.scores["low"] == pytest.approx(2 * (p.value - p.scores["low"]))

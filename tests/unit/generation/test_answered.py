@@ -11,7 +11,9 @@ import torch
 from answer_models import PAIRS, TASKS, network, protein, tokenizer
 
 from sciar.generation.answered import Answered, answer
+from sciar.generation.numbers import LEVEL, Estimate
 from sciar.generation.settings import GenerationSettings
+from sciar.generation.uncertainty import intervals
 from sciar.heads.base import SamplerSettings
 from sciar.tokenization.packing import pack
 
@@ -101,3 +103,30 @@ def test_nothing_asks_the_network(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr(socket, "socket", refuse)
     answer(MODEL, TOKENS, [asked(name, 5) for name in TASKS], GREEDY)
+
+
+@pytest.mark.parametrize("head", ["numeric.NumericHead", "mixture.MixtureHead"])
+def test_a_number_is_what_the_engine_gives_and_lies_in_its_interval(head: str) -> None:
+    model = network(TOKENS, head=f"sciar.heads.{head}")
+    for parameter in model.head(TOKENS.vocabulary.kind("<number>")).parameters():
+        torch.nn.init.normal_(parameter, std=0.5)
+    requests = [asked("amount", length) for length in (3, 20, 7)]
+    quick = answer(model, TOKENS, requests, GREEDY)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sciar.generation.answered._numbers", lambda *_: {})
+        slow = answer(model, TOKENS, requests, GREEDY)
+    for request, a, b in zip(requests, quick, slow, strict=True):
+        assert a.tokens == b.tokens and b.estimate is None and a.estimate is not None
+        np.testing.assert_allclose(a.payload, b.payload, rtol=1e-4)
+        cursor = TOKENS.cursor(request)
+        cursor.push_value(np.array(a.payload))
+        (ends,) = intervals(model, [cursor.sequence()], LEVEL)
+        np.testing.assert_allclose((a.estimate.low, a.estimate.high), ends[-2], rtol=1e-4)
+    assert len({a.payload for a in quick}) == 3
+    assert Estimate(2.0, 1.0, 4.0).widened(3.0) == Estimate(2.0, -1.0, 8.0)
+
+
+def test_a_number_that_is_drawn_is_no_estimate() -> None:
+    (drawn,) = answer(MODEL, TOKENS, [asked("amount", 5)], GenerationSettings(seed=3))
+    (cold,) = answer(MODEL, TOKENS, [asked("amount", 5)], GREEDY)
+    assert drawn.estimate is None and drawn.payload != cold.payload
