@@ -79,6 +79,11 @@ def figures(row: dict[str, Any]) -> str:
     for name in ("spearman", "spearman of means", "ndcg", "mcc", "f1", "f1_micro"):
         if isinstance(row.get(name), float):
             found.append(f"{name} {row[name]:.3f}")
+    if "interval" in row:
+        r = row["interval"]
+        found.append(
+            f"{r['level']:.0%} interval holds {r['rate']:.3f} ({r['count']:,} of {r['of']:,})"
+        )
     if "fmax" in row:
         found.append(f"Fmax {row['fmax']['fmax']:.3f} ({row['fmax']['proteins']:,} proteins)")
     return ", ".join(found)
