@@ -183,9 +183,13 @@ EXPERIMENTS = {
             "deeploc", "deeploc", "class", "location", tests=("test", "hard"), tasks=("deeploc",)
         ),
         Experiment("ec", "ec_nrpdb", "terms", "ec", tasks=("ec",)),
-        Experiment("phospho-y", "phospho_y", "sites", "sites", residues="Y", tasks=("phospho_y",)),
         Experiment(
-            "phospho-st", "phospho_st", "sites", "sites", residues="ST", tasks=("phospho_st",)
+            "phospho-y", "phospho_y", "sites", "sites", residues="Y",
+            tasks=("phospho_y", "phospho_y_labels"),
+        ),
+        Experiment(
+            "phospho-st", "phospho_st", "sites", "sites", residues="ST",
+            tasks=("phospho_st", "phospho_st_labels"),
         ),
         Experiment(
             "sample", "sample_proteins", "residues", "labels", tasks=("secondary_structure",)

@@ -34,6 +34,7 @@ from sciar.tokenization.answers.indices import position_of
 from sciar.tokenization.answers.multi import MultiLabel
 from sciar.tokenization.answers.number import Number
 from sciar.tokenization.answers.single import SingleClass
+from sciar.tokenization.answers.site_labels import YES, SiteLabels
 from sciar.tokenization.answers.sites import Sites
 from sciar.tokenization.answers.task import Task
 from sciar.tokenization.answers.terms import Terms
@@ -83,8 +84,15 @@ def labelled(
         except RecordError as error:
             refused.append(error)
             continue
-        found.append(Labelled(record, given, canonical, str(record.labels.get(task.mask, ""))))
+        mask = str(record.labels.get(task.mask, "")) or _free(task, record.protein)
+        found.append(Labelled(record, given, canonical, mask))
     return found, refused
+
+
+def _free(task: Task, protein: Protein) -> str:
+    """``1`` for each residue whose label is not forced; empty: for all, or it cannot be asked."""
+    forced = task.codec.forced(protein) if isinstance(task.codec, SiteLabels) else None
+    return "" if forced is None else "".join(np.where(forced < 0, "1", "0"))
 
 
 def _canonical(task: Task, record: ProteinRecord, value: Any) -> Any:
@@ -156,6 +164,8 @@ def _figures(
     task: Task, tasks: Iterable[Task], examples: list[Labelled], made: list[Answer]
 ) -> dict[str, Any]:
     codec = task.codec
+    if isinstance(codec, SiteLabels):
+        return _site_labels(examples, made)
     if codec.parallel:
         return _per_residue(task, tasks, examples, made)
     if isinstance(codec, Sites):
@@ -195,7 +205,7 @@ def _confidences(task: Task, examples: list[Labelled], made: list[Answer]) -> Pa
     """Confidences and whether they came true, for answers whose decisions can be told apart."""
     codec = task.codec
     if codec.parallel:
-        truth = [list(map(str, e.value)) for e in examples]
+        truth = [list(map(str, e.canonical)) for e in examples]
         masks = [e.mask or "1" * len(t) for e, t in zip(examples, truth, strict=True)]
         return of_residues(truth, masks, made)
     if isinstance(codec, Sites):
@@ -232,6 +242,16 @@ def _flags(codec: Sites, protein: Protein, positions: Sequence[int]) -> np.ndarr
     whole = codec.reaching(max(map(len, protein.chains)))
     candidates = [position_of(name) for name in whole.candidates(protein)]
     return np.isin(np.array(candidates, dtype=int), np.array(positions, dtype=int))
+
+
+def _site_labels(examples: list[Labelled], made: list[Answer]) -> dict[str, Any]:
+    """Figures of sites over the residues that may be some."""
+    truth, predicted = [], []
+    for e, p in zip(examples, made, strict=True):
+        free = np.array([letter == "1" for letter in e.mask or "1" * len(e.canonical)], dtype=bool)
+        for text, flags in ((e.canonical, truth), (p.value or "0" * len(free), predicted)):
+            flags.append(np.array([letter == YES for letter in text])[free])
+    return site_scores(truth, predicted)
 
 
 def _per_residue(
@@ -349,7 +369,7 @@ def _spread(model: Model, notes: list[Annotation]) -> dict[str, Any]:
 
 def _note(tokenizer: Any, task: Task, example: Labelled) -> Annotation | None:
     """The example as one question with its answer; ``None`` if it is no such."""
-    mask = example.mask if task.codec.parallel else ""
+    mask = str(example.record.labels.get(task.mask, "")) if task.codec.parallel else ""
     if mask and len(mask) != len(example.record.protein):
         return None
     note = Annotation(example.record.protein, task.name, example.value, mask)

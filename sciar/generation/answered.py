@@ -24,6 +24,8 @@ from sciar.objectives.grouped import slots_of_prompt
 from sciar.tokenization.cursor import Request
 from sciar.tokenization.packing import pack
 
+IMPOSSIBLE = -1e9
+"""Log-probability of what the grammar forbids, where others of a place are given."""
 _NO_IDS, _NONE = np.zeros(0, dtype=np.int64), np.zeros(0)
 
 
@@ -194,6 +196,10 @@ def _read(
         # Only the rows of the output layer that the grammar allows are computed.
         weight = model.words.out.weight[torch.from_numpy(ids).long().to(device)]
         log_p = (states @ weight.T).float().log_softmax(-1).cpu().numpy()
+        if (forced := question.forced()) is not None:
+            at = np.flatnonzero(forced >= 0)
+            log_p[at] = IMPOSSIBLE
+            log_p[at, forced[at]] = 0.0
         best = ids[(log_p + table[ids]).argmax(1)].tolist()
         made.append(
             [Step(token, ids, row, _NO_IDS, _NONE) for token, row in zip(best, log_p, strict=True)]

@@ -59,6 +59,12 @@ class Question(Protocol):
         """Ids of the words that each word of a parallel answer may be, or a single one."""
         ...
 
+    def forced(self) -> np.ndarray | None:
+        """(n,) place among the choices of the only word that a word of a parallel answer may be, -1
+        where several may stand; ``None`` if none is forced.
+        """
+        ...
+
     def members(self, names: Sequence[str]) -> Sequence[Any]:
         """Members of a set-valued answer, from its words."""
         ...

@@ -31,6 +31,7 @@ TASKS: dict[str, dict[str, Any]] = {
     "states": {"type": "per_residue", "labels": "HEC"},
     "sites": {"type": "sites"},
     "phospho": {"type": "candidate_sites", "residues": "STY"},
+    "marks": {"type": "site_labels", "residues": "STY"},
     "touching": {"type": "contacts"},
     "within": {"type": "contacts", "chains": 1, "separation": 2, "max_pairs": 5},
     "string": {"type": "structure_string"},
@@ -98,4 +99,5 @@ EXAMPLES = [
     Annotation(Protein("MSTAYK"), "within", ((0, 2), (0, 5))),
     Annotation(Protein("MSTAYK"), "string", "DPVDVV"),
     Annotation(Protein("MSTASK"), "point", (1, 4)),
+    Annotation(Protein("MSTAYK"), "marks", "010010"),
 ]

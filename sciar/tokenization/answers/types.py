@@ -12,6 +12,7 @@ from sciar.tokenization.answers.number import Number
 from sciar.tokenization.answers.per_residue import PerResidue
 from sciar.tokenization.answers.pointing import Copying, Pointing
 from sciar.tokenization.answers.single import SingleClass
+from sciar.tokenization.answers.site_labels import SiteLabels
 from sciar.tokenization.answers.sites import Sites
 from sciar.tokenization.answers.structure_string import StructureString
 from sciar.tokenization.answers.terms import Terms
@@ -29,6 +30,7 @@ TYPES: dict[str, type[AnswerCodec]] = {
     "structure_string": StructureString,
     "sites": Sites,
     "candidate_sites": CandidateSites,
+    "site_labels": SiteLabels,
     "contacts": Contacts,
     "pointing": Pointing,
     "copying": Copying,

@@ -278,3 +278,27 @@ def test_an_interval_is_of_the_numbers_own_unit() -> None:
     assert q.value == p.value
     assert q.scores["high"] - q.value == pytest.approx(2 * (p.scores["high"] - p.value))
     assert q.value - q.scores["low"] == pytest.approx(2 * (p.value - p.scores["low"]))
+
+
+def test_labels_of_sites_are_scored_over_candidates() -> None:
+    """By hand: the other letters are no chance to be right, whichever way the truth is written."""
+    model = model_of("marks")
+    several = [Protein("MSGTAYS"), Protein("GGSTT"), Protein("MGA")]
+    made = model.annotate(several, ["marks"], at_once=True)
+    assert made[2].value == "000" and made[0].value[0] == made[0].value[2] == "0"
+    truth = ["0100010", "00110", "000"]
+    records = [ProteinRecord(str(i), p, {"marks": [j for j, x in enumerate(t) if x == "1"]})
+               for i, (p, t) in enumerate(zip(several, truth, strict=True))]  # fmt: skip
+    found = score(model, "marks", records, at_once=True)
+    pairs = [(t[j], p.value[j]) for t, p, s in zip(truth, made, several, strict=True)
+             for j in range(len(t)) if s.sequence[j] in "STY"]  # fmt: skip
+    assert len(pairs) == 7
+    kinds = {"tp": ("1", "1"), "fp": ("0", "1"), "fn": ("1", "0"), "tn": ("0", "0")}
+    counts = {name: pairs.count(kind) for name, kind in kinds.items()}
+    assert found["counts"] == counts
+    assert found["calibration"]["count"] == 7
+    same = [
+        ProteinRecord(r.id, r.protein, {"marks": t}) for r, t in zip(records, truth, strict=True)
+    ]
+    assert score(model, "marks", same, at_once=True)["counts"] == counts
+    assert calibrate(model, "marks", records, at_once=True)["count"] == 7

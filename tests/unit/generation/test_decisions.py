@@ -9,7 +9,7 @@ from answer_models import PAIRS, TASKS, network, protein, tokenizer
 from sciar.generation.answered import answer, frequencies
 from sciar.generation.decisions import decisions
 from sciar.generation.settings import GenerationSettings
-from sciar.records import Annotation
+from sciar.records import Annotation, Protein
 
 TOKENS = tokenizer()
 MODEL = network(TOKENS)
@@ -19,7 +19,7 @@ GREEDY = GenerationSettings(temperature=0.0, threshold=0.5, max_tokens=1 << 20)
 @pytest.mark.parametrize("at_once", [True, False])
 def test_they_are_those_of_generation(at_once: bool) -> None:
     """Of an answer that the model gave itself: the same distributions and chances."""
-    names = [name for name in TASKS if name not in ("terms", "copy", "string")]
+    names = [name for name in TASKS if name not in ("terms", "copy", "string", "marks")]
     requests = [
         TOKENS.request({"protein": protein(9, 1, name in PAIRS), "task": name}) for name in names
     ]
@@ -40,6 +40,21 @@ def test_they_are_those_of_generation(at_once: bool) -> None:
             np.testing.assert_allclose(a.log_p, b.log_p, atol=1e-4)
             np.testing.assert_array_equal(a.decided, b.decided)
             np.testing.assert_allclose(a.chances, b.chances, atol=1e-4)
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_residues_that_no_site_may_have_are_no_decisions(at_once: bool) -> None:
+    subject = Protein("MSGTAYS")
+    request = TOKENS.request({"protein": subject, "task": "marks"})
+    (made,) = answer(MODEL, TOKENS, [request], GREEDY, at_once=at_once)
+    text = TOKENS.tasks["marks"].decode(made.tokens, subject, ())
+    assert [text[i] for i in (0, 2, 4)] == ["0"] * 3
+    (steps,) = decisions(MODEL, TOKENS, [Annotation(subject, "marks", text)], at_once=at_once)
+    given = [made.steps[i] for i in (1, 3, 5, 6)] if at_once else list(made.steps)
+    assert len(steps) == len(given) == 4
+    for a, b in zip(steps, given, strict=True):
+        np.testing.assert_array_equal(a.ids, b.ids)
+        np.testing.assert_allclose(a.log_p, b.log_p, atol=1e-4)
 
 
 def test_frequencies_are_those_of_the_distribution() -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import pytest
+
+from sciar.errors import RecordError, UsageError
 from sciar.records import Protein
 from sciar.testing import AnswerTests
 from sciar.tokenization.answers.candidate_sites import CandidateSites
@@ -14,6 +17,7 @@ from sciar.tokenization.answers.ontology import Ontology
 from sciar.tokenization.answers.per_residue import PerResidue
 from sciar.tokenization.answers.pointing import Copying, Pointing
 from sciar.tokenization.answers.single import SingleClass
+from sciar.tokenization.answers.site_labels import SiteLabels
 from sciar.tokenization.answers.sites import Sites
 from sciar.tokenization.answers.structure_string import StructureString
 from sciar.tokenization.answers.terms import Terms
@@ -313,3 +317,31 @@ class TestCopying(AnswerTests):
     def test_labels_follow_from_the_sequence(self) -> None:
         ((protein, value, _),) = self.make_examples()
         assert self.make_codec().derive(protein) == value
+
+
+class TestSiteLabels(AnswerTests):
+    codec = SiteLabels("sty")
+    subject = Protein("MSGTAY")
+
+    def make_codec(self):
+        return SiteLabels("STY")
+
+    def make_examples(self):
+        return [(self.subject, "010001", words("0 1 0 0 0 1", "cls:site:"))]
+
+    def test_positions_and_text_are_the_same(self) -> None:
+        tokens = self.codec.encode([1, 5], self.subject)
+        assert tokens == self.codec.encode("010001", self.subject)
+        assert self.codec.decode(tokens, self.subject) == "010001"
+        assert self.codec.forced(self.subject).tolist() == [0, -1, 0, -1, 0, -1]
+        assert SiteLabels().forced(self.subject) is None
+        assert SiteLabels().decode(SiteLabels().encode([0], self.subject), self.subject) == "100000"
+
+    @pytest.mark.parametrize("value", [[0], "100000", "01000", "01000x", [6], [1, 1], 3])
+    def test_what_is_no_label_is_refused(self, value: object) -> None:
+        with pytest.raises(RecordError):
+            self.codec.encode(value, self.subject)
+
+    def test_residues_are_letters(self) -> None:
+        with pytest.raises(UsageError, match="letters"):
+            SiteLabels("S,T")
