@@ -20,6 +20,8 @@ residue indices from 0; ``pairs``: pairs of indices; ``placed``: a label and an 
 
 CONFIDENCE_DIGITS = 4
 """Fewer than what depends on the composition of a batch, so that rows do not."""
+NUMBER_DIGITS = 6
+"""Significant digits of numbers, for the same reason: a head computes with seven."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +99,7 @@ def _plain(value: Any, kind: str) -> Any:
     if value is None:
         return None
     if kind == "number":
-        return float(value)
+        return float(f"{value:.{NUMBER_DIGITS}g}")
     if kind == "texts":
         return tuple(map(str, value))
     if kind == "positions":
