@@ -246,7 +246,8 @@ def _flags(codec: Sites, protein: Protein, positions: Sequence[int]) -> np.ndarr
 
 def _site_labels(examples: list[Labelled], made: list[Answer]) -> dict[str, Any]:
     """Figures of sites over the residues that may be some."""
-    truth, predicted = [], []
+    truth: list[np.ndarray] = []
+    predicted: list[np.ndarray] = []
     for e, p in zip(examples, made, strict=True):
         free = np.array([letter == "1" for letter in e.mask or "1" * len(e.canonical)], dtype=bool)
         for text, flags in ((e.canonical, truth), (p.value or "0" * len(free), predicted)):

@@ -156,7 +156,7 @@ class ResidueEncoder(nn.Module):
         }
         how = {"train": self.mode, "blocks": self.blocks, **self.adapters}
         local = {"local": list(self.local.kernels)} if self.local is not None else {}
-        sites = {"sites": self.sites} if self.sites else {}
+        sites: dict[str, Any] = {"sites": self.sites} if self.sites else {}
         sites |= {"reference": self.reference} if self.reference else {}
         whole = {"composition": len(self.composition.runs)} if self.composition is not None else {}
         return {**sizes, **how, "window": self.window, **local, **whole, **sites}
