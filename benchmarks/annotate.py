@@ -60,8 +60,8 @@ def speed(quick: bool) -> list[dict[str, Any]]:
 
     Lengths are those of proteins of the bacterial kind: median about 280, up to 1,000 residues.
     """
-    count = 40 if quick else 400
-    few = count // 10  # one by one is slow
+    count = 40 if quick else 200
+    few = count // 20  # one by one is slow
     rows = []
     for (name, encoder), (size, decoder) in itertools.product(ENCODERS.items(), DECODERS.items()):
         with tempfile.TemporaryDirectory() as scratch:
