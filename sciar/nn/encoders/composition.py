@@ -43,7 +43,8 @@ class Composition(nn.Module):
     def forward(self, ids_N: Tensor, lengths: Tensor) -> Tensor:
         """(N,) ids and the (S,) lengths of the chains -> (N, H)."""
         sizes = lengths.to(self.length.dtype).repeat_interleave(lengths)[:, None]
-        left = torch.cat([torch.arange(int(n), 0, -1) for n in lengths.cpu()]).to(ids_N.device)
+        ends = lengths.cumsum(0).repeat_interleave(lengths)
+        left = ends - torch.arange(len(ids_N), device=ids_N.device)
         run, made = torch.zeros_like(ids_N), torch.zeros_like(sizes)
         for i, table in enumerate(self.runs):
             # The run of i + 1 residues that begins at each place, if the chain reaches so far.
