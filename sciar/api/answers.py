@@ -32,9 +32,9 @@ class Answer:
         value: the typed answer, as the task's codec has it (text, tuple, number); ``None`` if it
             failed.
         confidence: probability of the whole answer under the model and the task's grammar, in
-            (0, 1]; of answers with one token a residue the geometric mean over the residues; of
-            answers with a number slot ``None``. Calibrated where the model folder holds a
-            calibration of the task.
+            (0, 1]; of answers with one token a residue the geometric mean over the residues whose
+            token is not forced; of answers with a number slot ``None``. Calibrated where the model
+            folder holds a calibration of the task.
         message: why it failed, else empty, or a note (windows; the interval of a number).
         logp: natural log-probability of all decisions.
         steps: number of decisions.
@@ -100,7 +100,7 @@ def judge(
         confidence = float(np.exp(logp / max(1, len(chosen))))
     elif made.payload:
         confidence = None
-    details = _scores(task, made, vocabulary, temperature) if scores else None
+    details = _scores(task, protein, made, vocabulary, temperature) if scores else None
     note = ""
     if made.estimate is not None:
         ends = _ends(task, protein, made, spread)
@@ -149,10 +149,22 @@ def _tempered_odds(chances: np.ndarray, temperature: float) -> np.ndarray:
     return 1 / (1 + np.exp(-(np.log(inside) - np.log1p(-inside)) / temperature))
 
 
-def _scores(task: Task, made: Answered, vocabulary: Vocabulary, temperature: float) -> Any:
+def each_residue(forced: np.ndarray | None, chances: Sequence[float]) -> list[float]:
+    """Chances of the decisions of an answer with one token a residue; of what is forced, 1."""
+    if forced is None:
+        return list(chances)
+    every = np.ones(len(forced))
+    every[forced < 0] = chances
+    return [float(x) for x in every]
+
+
+def _scores(
+    task: Task, protein: Protein, made: Answered, vocabulary: Vocabulary, temperature: float
+) -> Any:
     codec, steps = task.codec, made.steps
     if codec.parallel:
-        return [float(np.exp(x)) for x in _log_qs(steps, temperature)]
+        decided = [float(np.exp(x)) for x in _log_qs(steps, temperature)]
+        return each_residue(codec.forced(protein), decided)
     if isinstance(codec, Digits):
         mean, std = digits_moments(codec, made, vocabulary, temperature)
         return {"mean": mean, "std": std}

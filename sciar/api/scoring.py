@@ -30,7 +30,7 @@ from sciar.generation.numbers import LEVEL
 from sciar.generation.settings import GenerationSettings
 from sciar.heads.base import SamplerSettings
 from sciar.records import Annotation, Protein, ProteinRecord
-from sciar.tokenization.answers.indices import position_of
+from sciar.tokenization.answers.indices import position_of, positions
 from sciar.tokenization.answers.multi import MultiLabel
 from sciar.tokenization.answers.number import Number
 from sciar.tokenization.answers.single import SingleClass
@@ -91,7 +91,7 @@ def labelled(
 
 def _free(task: Task, protein: Protein) -> str:
     """``1`` for each residue whose label is not forced; empty: for all, or it cannot be asked."""
-    forced = task.codec.forced(protein) if isinstance(task.codec, SiteLabels) else None
+    forced = task.codec.forced(protein)
     return "" if forced is None else "".join(np.where(forced < 0, "1", "0"))
 
 
@@ -249,9 +249,10 @@ def _site_labels(examples: list[Labelled], made: list[Answer]) -> dict[str, Any]
     truth: list[np.ndarray] = []
     predicted: list[np.ndarray] = []
     for e, p in zip(examples, made, strict=True):
-        free = np.array([letter == "1" for letter in e.mask or "1" * len(e.canonical)], dtype=bool)
-        for text, flags in ((e.canonical, truth), (p.value or "0" * len(free), predicted)):
-            flags.append(np.array([letter == YES for letter in text])[free])
+        length = len(e.record.protein.sequence)
+        free = np.array([letter == "1" for letter in e.mask or "1" * length], dtype=bool)
+        for value, flags in ((e.value, truth), (p.value if p.ok else (), predicted)):
+            flags.append(np.isin(np.arange(length), positions(value, length, YES))[free])
     return site_scores(truth, predicted)
 
 

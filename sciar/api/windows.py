@@ -1,8 +1,9 @@
 """Proteins longer than a model takes: overlapping windows, and one answer out of theirs.
 
-One token a residue: the mean of the log-probabilities of all windows that hold a residue. Sets and
-sites: the union. One class: the class of the highest mean probability. Numbers: the mean. A class
-with a position: that of the window that is surest. Contacts reach over windows and are refused.
+One token a residue: the mean of the log-probabilities of all windows that hold a residue. Sets
+and sites: the union. One class: the class of the highest mean probability. Numbers: the mean, and
+an interval that holds those of all windows. A class with a position: that of the window that is
+surest. Contacts reach over windows and are refused.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from sciar.api.answers import OK, Answer, failed, tempered
+from sciar.api.answers import OK, Answer, each_residue, failed, tempered
 from sciar.errors import RecordError
 from sciar.generation.answered import Answered
 from sciar.nn.encoders.residues import window_starts
@@ -104,24 +105,29 @@ def _per_residue(
     temperature: float,
     offsets: Mapping[str, float],
 ) -> Answer:
-    ids = parts[0][2].steps[0].ids
-    total = np.zeros((len(protein.sequence), len(ids)))
-    count = np.zeros((len(protein.sequence), 1))
-    for start, _, made, _ in parts:
-        for i, step in enumerate(made.steps):
-            total[start + i] += tempered(step.log_p, temperature)
-            count[start + i] += 1
-    mean = total / count
+    steps = [step for _, _, made, _ in parts for step in made.steps]
+    ids = steps[0].ids if steps else vocabulary.ids(task.codec.names)
+    length = len(protein.sequence)
+    forced = task.codec.forced(protein)
+    free = np.arange(length) if forced is None else np.flatnonzero(forced < 0)
+    total, count = np.zeros((length, len(ids))), np.zeros((length, 1))
+    for start, piece, made, _ in parts:
+        inside = free[(free >= start) & (free < start + len(piece))]
+        for i, step in zip(inside, made.steps, strict=True):
+            total[i] += tempered(step.log_p, temperature)
+            count[i] += 1
+    mean = total[free] / count[free]
     mean -= np.logaddexp.reduce(mean, axis=1, keepdims=True)
     names = [vocabulary.names[i] for i in ids]
     best = (mean * temperature + [offsets.get(name, 0.0) for name in names]).argmax(1)
-    # The codec's own limit is what made windows necessary, so its check of the length is passed by.
-    tokens = tuple(names[b] for b in best)
+    tokens = np.array([task.codec.names[i] for i in ([0] * length if forced is None else forced)])
+    tokens[free] = np.array(names)[best]
     log_q = mean[np.arange(len(best)), best]
-    logp = float(log_q.sum())
+    # The codec's own limit is what made windows necessary, so its check of the length is passed by.
     return Answer(
-        id, task.name, OK, task.codec.value(tokens, protein, ()),
-        float(np.exp(log_q.mean())), "", logp, 0, np.exp(log_q).tolist(),
+        id, task.name, OK, task.codec.value(tuple(tokens.tolist()), protein, ()),
+        float(np.exp(log_q.mean())) if len(free) else 1.0, "", float(log_q.sum()), 0,
+        each_residue(forced, np.exp(log_q).tolist()),
     )  # fmt: skip
 
 

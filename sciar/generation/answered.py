@@ -24,8 +24,6 @@ from sciar.objectives.grouped import slots_of_prompt
 from sciar.tokenization.cursor import Request
 from sciar.tokenization.packing import pack
 
-IMPOSSIBLE = -1e9
-"""Log-probability of what the grammar forbids, where others of a place are given."""
 _NO_IDS, _NONE = np.zeros(0, dtype=np.int64), np.zeros(0)
 
 
@@ -78,8 +76,8 @@ def answer(
     names = tokenizer.vocabulary.names
     for part in _parts(questions, quick, budget):
         read = _read(model, [questions[i] for i in part], settings.offsets)
-        for i, steps in zip(part, read, strict=True):
-            found[i] = Answered(tuple(names[s.token] for s in steps), (), tuple(steps))
+        for i, (tokens, steps) in zip(part, read, strict=True):
+            found[i] = Answered(tuple(names[t] for t in tokens), (), tuple(steps))
     if settings.payload.temperature == 0:
         found |= _numbers(model, tokenizer, requests, questions, budget)
     slow = [i for i in range(len(requests)) if i not in found]
@@ -177,8 +175,8 @@ def _is_quick(question: Question, at_once: bool) -> bool:
 
 def _read(
     model: AutoregressiveModel, questions: Sequence[Question], offsets: Mapping[str, float]
-) -> list[list[Step]]:
-    """Decisions of answers from one pass over the prompts."""
+) -> list[tuple[list[int], list[Step]]]:
+    """Tokens and decisions of answers from one pass over the prompts."""
     table = offsets_of(model.vocabulary, offsets).numpy()
     device = next(model.parameters()).device
     batch = pack([question.prompt() for question in questions]).to(device)
@@ -196,12 +194,9 @@ def _read(
         # Only the rows of the output layer that the grammar allows are computed.
         weight = model.words.out.weight[torch.from_numpy(ids).long().to(device)]
         log_p = (states @ weight.T).float().log_softmax(-1).cpu().numpy()
+        best, free = (log_p + table[ids]).argmax(1), np.arange(len(log_p))
         if (forced := question.forced()) is not None:
-            at = np.flatnonzero(forced >= 0)
-            log_p[at] = IMPOSSIBLE
-            log_p[at, forced[at]] = 0.0
-        best = ids[(log_p + table[ids]).argmax(1)].tolist()
-        made.append(
-            [Step(token, ids, row, _NO_IDS, _NONE) for token, row in zip(best, log_p, strict=True)]
-        )
+            best, free = np.where(forced < 0, best, forced), np.flatnonzero(forced < 0)
+        tokens = ids[best].tolist()
+        made.append((tokens, [Step(tokens[i], ids, log_p[i], _NO_IDS, _NONE) for i in free]))
     return made

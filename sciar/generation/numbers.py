@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from sciar.generation.questions import Asking
+from sciar.generation.uncertainty import interval_of
 from sciar.heads.base import SamplerSettings
 from sciar.heads.numeric import NumericHead
 from sciar.heads.scalar import ScalarHead
@@ -74,5 +75,5 @@ def estimates(
     keys = torch.zeros(len(at), dtype=torch.int64, device=at.device)  # nothing is drawn
     cold = SamplerSettings(temperature=0.0)
     value = model.sample_payload(kind, hidden[source], after, keys, cold)[:, :1]
-    ends = model.payload(kind, head.interval(model.condition(hidden[source], after), LEVEL), after)
-    return [Estimate(*row) for row in torch.cat([value, ends], 1).double().tolist()]
+    ends = interval_of(model, kind, hidden[source], after, LEVEL)
+    return [Estimate(*row) for row in torch.cat([value.double(), ends], 1).tolist()]

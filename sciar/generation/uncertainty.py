@@ -6,14 +6,33 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
+from torch import Tensor
 
+from sciar.errors import UsageError
 from sciar.heads.numeric import NumericHead
 from sciar.heads.scalar import ScalarHead
 from sciar.model import AutoregressiveModel
+from sciar.nn.inputs import Surroundings
 from sciar.objectives.next_token import select
 from sciar.objectives.sources import answering
 from sciar.tokenization.packing import pack
 from sciar.tokenization.sequence import TokenSequence
+
+
+def interval_of(
+    model: AutoregressiveModel, kind: int, hidden: Tensor, after: Surroundings, level: float
+) -> Tensor:
+    """(N, 2) float64 ends of the intervals of N numbers of a slot kind, from the states before
+    them; otherwise as for :func:`intervals`.
+
+    Raises:
+        UsageError: the head has no distribution.
+    """
+    head, slot = model.head(kind), model.vocabulary.slots[kind - 1]
+    if not isinstance(head, ScalarHead | NumericHead):
+        raise UsageError(f"slot {slot.name}: a {type(head).__name__} has no intervals")
+    ends = head.interval(model.condition(hidden, after), level).double()
+    return ends if slot.geometry == "torus" else ends * slot.std[0] + slot.mean[0]
 
 
 @torch.inference_mode()
@@ -47,9 +66,7 @@ def intervals(
         if not len(at):
             continue
         after = select(inputs.next, source[at])
-        ends = head.interval(model.condition(hidden[source[at]], after), level).double()
-        if slot.geometry != "torus":
-            ends = ends * slot.std[0] + slot.mean[0]
+        ends = interval_of(model, number, hidden[source[at]], after, level)
         found[at.cpu().numpy()] = ends.cpu().numpy()
     lengths = [len(sequence) for sequence in sequences]
     return np.split(found, np.cumsum(lengths)[:-1])

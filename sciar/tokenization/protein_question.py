@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sciar.records import Protein
-from sciar.tokenization.answers.per_residue import PerResidue
 from sciar.tokenization.answers.task import Task
 from sciar.tokenization.cursor import Request
 from sciar.tokenization.sequence import TokenSequence
@@ -79,8 +78,7 @@ class ProteinQuestion:
 
     def forced(self) -> np.ndarray | None:
         """(L,) place among the choices of a token that is forced, -1 where several may stand."""
-        codec = self.task.codec
-        return codec.forced(self.protein) if isinstance(codec, PerResidue) else None
+        return self.task.codec.forced(self.protein)
 
     def members(self, names: Sequence[str]) -> Sequence[Any]:
         """Members of a set-valued answer, from its tokens."""

@@ -17,7 +17,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from sciar.errors import UsageError
+from sciar.errors import RecordError, UsageError
 from sciar.nn.encoders.composition import Composition, sums
 from sciar.nn.encoders.esm2 import Esm2, Esm2Config, embed_all
 from sciar.nn.encoders.esm2_weights import find_encoder, load_esm2
@@ -25,6 +25,7 @@ from sciar.nn.encoders.local import LocalLayers
 from sciar.nn.encoders.lora import add_lora
 from sciar.nn.encoders.store import EmbeddingStore
 from sciar.nn.inputs import Inputs
+from sciar.records import Protein
 from sciar.tokenization.esm_alphabet import CLS, EOS, MASK, residue_ids
 from sciar.tokenization.vocabulary import SlotKind
 
@@ -121,6 +122,7 @@ class ResidueEncoder(nn.Module):
         self.sites = sites
         if sites < 0:
             raise UsageError(f"slot {slot.name}: sites must not be negative, got {sites}")
+        reference = _residues_of(reference, slot) if reference else ""
         if reference and len(reference) != sites:
             raise UsageError(
                 f"slot {slot.name}: the reference has {len(reference)} residues, and sites is "
@@ -235,6 +237,13 @@ class ResidueEncoder(nn.Module):
                     pieces.append(piece.to(ids.device))
                 sources.append((known[key], rows.to(ids.device)))
         return pieces, sources
+
+
+def _residues_of(reference: str, slot: SlotKind) -> str:
+    try:
+        return Protein.from_text(reference).sequence
+    except RecordError as error:
+        raise UsageError(f"slot {slot.name}: reference: {error}") from error
 
 
 def _proteins(where: Tensor, labels: Tensor) -> Iterator[list[tuple[int, int]]]:

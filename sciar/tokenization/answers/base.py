@@ -8,6 +8,8 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import Any, Self
 
+import numpy as np
+
 from sciar.errors import RecordError
 from sciar.records import Protein
 from sciar.tokenization.cursor import WordGrammar
@@ -61,6 +63,12 @@ class AnswerCodec(ABC):
         Raises:
             RecordError: the value is no answer to this question, or the input is too long.
         """
+
+    def forced(self, protein: Protein) -> np.ndarray | None:
+        """(L,) of answers with one token a residue, the index among :attr:`names` of the only one
+        that a residue may have, -1 where several may stand; ``None`` if none is forced anywhere.
+        """
+        return None
 
     def payload(self, value: Any) -> tuple[float, ...]:
         """Numbers of the answer's slots, in order."""

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-import numpy as np
-
 from sciar.errors import RecordError
 from sciar.records import Protein
 from sciar.tokenization.answers.automata import FixedLengthGrammar
@@ -56,12 +54,6 @@ class PerResidue(AnswerCodec):
         """Tokens -> labels."""
         labels = tuple(self.labels.label(token) for token in tokens)
         return "".join(labels) if self.letters else labels
-
-    def forced(self, protein: Protein) -> np.ndarray | None:
-        """(L,) index of the one name that a residue must have, -1 where several may stand; ``None``
-        if none must have any.
-        """
-        return None
 
     def grammar(self, vocabulary: Vocabulary, protein: Protein) -> FixedLengthGrammar:
         """Exactly L labels."""

@@ -57,7 +57,7 @@ class SiteLabels(PerResidue):
         return np.isin(letters, list(self.residues)) if self.residues else letters != ""
 
     def forced(self, protein: Protein) -> np.ndarray | None:
-        """(L,) index of the one name that a residue must have, -1 where several may stand."""
+        """(L,) 0, the label of no site, where none may be, else -1."""
         return np.where(self.free(protein), -1, 0) if self.residues else None
 
     def grammar(self, vocabulary: Vocabulary, protein: Protein) -> FixedLengthGrammar:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from answer_models import TASKS, model_of, network, protein
 
 import sciar
@@ -203,3 +204,40 @@ def test_a_stored_model_answers_alike(tmp_path: Path) -> None:
     ):
         assert plain(first) == plain(second)
         assert first.confidence == second.confidence
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_labels_of_sites_are_put_together_from_windows(at_once: bool) -> None:
+    """Decisions are those of candidates alone; residues in one window are as that window says."""
+    tasks = {"marks": {**TASKS["marks"], "max_length": 20}}
+    tokens = ProteinTokenizer(tasks, max_length=20)
+    model = Model(ModelFolder("w", network(tokens), tokens, {}, {}, ""))
+    long = Protein("GASTG" * 10)
+    (found,) = model.annotate([long], at_once=at_once, scores=True)
+    assert found.ok and len(found.value) == len(found.scores) == 50
+    free = [i for i, letter in enumerate(long.sequence) if letter in "ST"]
+    assert all(found.value[i] == "0" and found.scores[i] == 1 for i in range(50) if i not in free)
+    chances = [found.scores[i] for i in free]
+    assert found.confidence == pytest.approx(float(np.exp(np.mean(np.log(chances)))))
+    (first,) = model.annotate([Protein(long.sequence[:20])], at_once=at_once, scores=True)
+    assert found.value[:10] == first.value[:10]
+    assert found.scores[:10] == pytest.approx(first.scores[:10])
+    assert first.confidence == pytest.approx(
+        float(np.exp(np.mean(np.log([first.scores[i] for i in free if i < 20]))))
+    )
+    (none,) = model.annotate([Protein("GAG" * 20)], at_once=at_once)
+    assert (none.value, none.confidence) == ("0" * 60, 1.0)
+
+
+def test_the_interval_of_windows_holds_those_of_all() -> None:
+    tokens = ProteinTokenizer({"amount": TASKS["amount"]}, max_length=20)
+    model = Model(ModelFolder("w", network(tokens), tokens, {}, {}, ""))
+    for parameter in model.network.heads.parameters():
+        torch.nn.init.normal_(parameter, std=0.3, generator=torch.Generator().manual_seed(0))
+    long = protein(50)
+    (found,) = model.annotate([long], scores=True)
+    pieces = windows(tokens.tasks["amount"], long, 20)
+    parts = [model.annotate([piece], scores=True)[0] for _, piece in pieces]
+    assert len(parts) > 2 and found.value == pytest.approx(np.mean([p.value for p in parts]))
+    assert found.scores["low"] == pytest.approx(min(p.scores["low"] for p in parts))
+    assert found.scores["high"] == pytest.approx(max(p.scores["high"] for p in parts))

@@ -241,3 +241,6 @@ def test_a_reference_leaves_mutations_alone_to_add_up() -> None:
     assert again.reference == "GGAGM" and "reference" not in module(sites=3).options()
     with pytest.raises(UsageError, match="reference has 2 residues"):
         module(sites=3, reference="GG")
+    with pytest.raises(UsageError, match=r"reference.*position 2"):
+        module(sites=3, reference="G1G")
+    assert module(sites=2, reference="gg").reference == "GG"
